@@ -1,0 +1,1 @@
+"""Fault drills: start a harmless fault, check that it is named, clean up."""

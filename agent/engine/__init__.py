@@ -1,0 +1,1 @@
+"""Judgement, pure: (trees, view, now, earlier state) to transitions and diagnoses."""

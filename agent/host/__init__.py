@@ -1,0 +1,1 @@
+"""The only doors to the machine: clock, files under /proc, other programs, threads."""

@@ -1,0 +1,98 @@
+"""One daemon thread per lane: a call that hangs stalls its lane, never the agent, its exit or its neighbours."""
+
+from __future__ import annotations
+
+import asyncio
+import queue
+import threading
+from collections.abc import Callable
+from typing import Any, Protocol, TypeVar
+
+from agent.errors import AgentError
+
+T = TypeVar("T")
+
+
+class Stalled(AgentError):
+    """The lane's last call has not come back; no second call is piled on it."""
+
+
+class Runner(Protocol):
+    """Runs blocking code with a deadline."""
+
+    async def run(self, call: Callable[[], T], timeout: float) -> T:
+        """The call's result; :class:`Stalled` past ``timeout`` seconds or while an earlier call still hangs."""
+        ...
+
+
+class Lane:
+    """A daemon thread that runs one blocking call at a time."""
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+        self._jobs: queue.SimpleQueue[tuple[Callable[[], Any], asyncio.AbstractEventLoop, asyncio.Future[Any]] | None]
+        self._jobs = queue.SimpleQueue()
+        self._busy = False
+        self._thread: threading.Thread | None = None
+
+    @property
+    def stalled(self) -> bool:
+        """True while a call is still out."""
+        return self._busy
+
+    async def run(self, call: Callable[[], T], timeout: float) -> T:
+        """The call's result; :class:`Stalled` past ``timeout`` seconds or while an earlier call still hangs."""
+        if self._busy:
+            raise Stalled(f"{self.name}: the last call has not come back")
+        if self._thread is None:
+            self._thread = threading.Thread(target=self._work, name=f"lane-{self.name}", daemon=True)
+            self._thread.start()
+        loop = asyncio.get_running_loop()
+        future: asyncio.Future[T] = loop.create_future()
+        self._busy = True
+        self._jobs.put((call, loop, future))
+        try:
+            return await asyncio.wait_for(asyncio.shield(future), timeout)
+        except TimeoutError:
+            if future.done():  # the call itself raised TimeoutError, in time
+                return future.result()
+            future.add_done_callback(lambda done: done.cancelled() or done.exception())
+            raise Stalled(f"{self.name}: no answer within {timeout:g} s") from None
+
+    def close(self) -> None:
+        """Let the thread end after its current call; it is never waited for."""
+        self._jobs.put(None)
+
+    def _work(self) -> None:
+        while (job := self._jobs.get()) is not None:
+            call, loop, future = job
+            result: Any = None
+            error: BaseException | None = None
+            try:
+                result = call()
+            except BaseException as caught:  # handed to the awaiting side, whatever it is
+                error = caught
+            self._busy = False
+            try:
+                loop.call_soon_threadsafe(_settle, future, result, error)
+            except RuntimeError:  # the loop is closed; nobody waits any more
+                return
+
+
+def _settle(future: asyncio.Future[Any], result: Any, error: BaseException | None) -> None:
+    if future.done():
+        return
+    if error is None:
+        future.set_result(result)
+    elif isinstance(error, StopIteration):
+        future.set_exception(RuntimeError(str(error)))
+    else:
+        future.set_exception(error)
+
+
+class InlineLane:
+    """Runs the call at once, on the caller's thread: for tests on the fake clock and for one-shot commands."""
+
+    async def run(self, call: Callable[[], T], timeout: float) -> T:
+        """The call's result; ``timeout`` is not enforced."""
+        return call()

@@ -1,0 +1,1 @@
+"""What was measured, kept: the ring in memory."""
