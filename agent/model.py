@@ -299,7 +299,8 @@ class Diagnosis:
 class Collector(Protocol):
     """One source. A dataclass whose fields are its settings; ``collect`` is plain blocking code.
 
-    ``collect`` may raise :class:`agent.errors.Unavailable` if the host has no such source. ``may_block`` gives it a lane of its own.
+    ``collect`` may raise :class:`agent.errors.Unavailable` if the host has no such source.
+    ``may_block`` gives it a lane of its own.
     """
 
     metrics: ClassVar[tuple[Metric, ...]]
