@@ -1,0 +1,152 @@
+"""The door to py-spy: gentle by rule.
+
+Blocking py-spy stops every thread for every sample (200 threads at 100 Hz: the target ran 12.9 times slower), and a blocking dump of
+a process in uninterruptible sleep hangs for ever. So a target is stopped only where the caller asks for it and it has at most 16
+threads, all healthy; dumps never stop it; the rate falls with the threads.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import re
+import shutil
+import signal
+import sys
+from dataclasses import dataclass, replace
+
+from agent.errors import AgentError, Refused, Unavailable
+from agent.host.procs import python_minor, tracer
+from agent.host.procstat import NoSuchProcess, NotPermitted, Stat, stat
+from agent.host.run import Completed, run
+from agent.host.text import clean
+from agent.host.threads import inner_ids, nested, task_ids
+from agent.stacks import Stack, ThreadDump, parse_dump, parse_raw
+
+MANY_THREADS = 16
+"""Above this many threads only memory reads, never a stop."""
+THREAD_SAMPLES_PER_S = 2000
+SLOWEST, FASTEST = 5, 100
+MEMORY = 2 << 30
+"""Address space of the sampler: it maps the target's binaries."""
+_SAMPLES = re.compile(rb"Samples: (\d+) Errors: (\d+)")
+
+
+@dataclass(frozen=True)
+class Recording:
+    """What a record brought. ``rounds`` is how often it looked; ``cpu_s`` what the sampler burnt; ``pause_s`` an upper bound."""
+
+    stacks: tuple[Stack, ...]
+    rounds: int
+    errors: int
+    took_s: float
+    cpu_s: float
+    pause_s: float
+
+
+def find() -> str:
+    """The py-spy beside our interpreter, else the one on PATH; :class:`Unavailable` if there is none."""
+    beside = os.path.join(os.path.dirname(sys.executable), "py-spy")
+    found = beside if os.access(beside, os.X_OK) else shutil.which("py-spy")
+    if found is None:
+        raise Unavailable("py-spy is not installed", help=f"{sys.executable} -m pip install py-spy")
+    return found
+
+
+def rate(threads: int) -> int:
+    """Samples per second for a target with that many threads: the sampler reads at most 2,000 stacks a second."""
+    return round(min(FASTEST, max(SLOWEST, THREAD_SAMPLES_PER_S / max(1, threads))))
+
+
+def must_not_block(threads: int, state: str, traced_by: int) -> bool:
+    """True where stopping the target for a sample would hang or hurt."""
+    return threads > MANY_THREADS or state in "DTt" or traced_by != 0
+
+
+def check(pid: int) -> Stat:
+    """The target's stat; :class:`Refused` or a child of AgentError with the reason if py-spy cannot read it."""
+    now = stat(pid)
+    if now.state in "ZX":
+        raise Refused(f"process {pid} has ended and waits to be reaped", help="look at its parent")
+    if now.ppid == 2 or pid == 2:
+        raise Refused(f"process {pid} is a kernel thread", help="py-spy reads Python programs only")
+    if now.state != "D" and python_minor(pid) is None:
+        raise Refused(
+            f"process {pid} is not a Python program", help="name the Python process itself, for example a child of this one"
+        )
+    return now
+
+
+async def record(
+    pid: int, *, seconds: float, threads: int, gil: bool = False, idle: bool = False, blocking: bool = False
+) -> Recording:
+    """Sample for ``seconds`` (rounded up to whole ones) at the policy rate.
+
+    ``gil`` keeps only the holder of the interpreter lock, ``idle`` also keeps threads that sleep.
+    """
+    now = check(pid)
+    gentle = not blocking or must_not_block(threads, now.state, tracer(pid))
+    per_second, whole = rate(threads), max(1, round(seconds))
+    argv = [find(), "record", "-p", str(pid), "-f", "raw", "-o", "/dev/stdout", "--full-filenames", "--threads"]
+    argv += ["-d", str(whole), "-r", str(per_second)]
+    argv += [flag for flag, wanted in (("--gil", gil), ("--idle", idle), ("--nonblocking", gentle)) if wanted]
+    done = await run(argv, timeout=whole + 6, stop=signal.SIGINT, memory=MEMORY, cpu_seconds=whole + 4)
+    tail = _SAMPLES.search(done.out[-2000:]) or _SAMPLES.search(done.err[-2000:])
+    if done.rc != 0 and tail is None:
+        raise _refusal(pid, done)
+    errors = int(tail[2]) if tail else 0
+    here = _ids(pid)
+    stacks = tuple(s._replace(tid=here.get(s.tid, s.tid)) for s in parse_raw(done.out.decode("utf-8", "replace")))
+    rounds = max(1, whole * per_second - errors)
+    return Recording(stacks, rounds, errors, done.took_s, done.cpu_s, 0.0 if gentle else done.cpu_s)
+
+
+async def dump(pid: int, *, tries: int = 3) -> list[ThreadDump]:
+    """Every thread's stack at one moment, by memory reads alone: the target is never stopped.
+
+    A program that runs fast can change a stack while it is read; then the dump is taken again.
+    """
+    check(pid)
+    argv = [find(), "dump", "-p", str(pid), "--json", "--full-filenames", "--nonblocking"]
+    for attempt in range(tries):
+        done = await run(argv, timeout=8, memory=MEMORY, cpu_seconds=6)
+        if done.rc == 0:
+            try:
+                threads = parse_dump(done.out.decode("utf-8", "replace"))
+            except ValueError:
+                continue
+            here = _ids(pid)
+            return [replace(thread, tid=here.get(thread.tid, thread.tid)) for thread in threads]
+        if attempt + 1 < tries:
+            await asyncio.sleep(0.02)
+    raise _refusal(pid, done)
+
+
+def _ids(pid: int) -> dict[int, int]:
+    """Thread ids as the target's container counts them → as they are here; empty where both are the same."""
+    try:
+        return inner_ids(pid, task_ids(pid)) if nested(pid) else {}
+    except AgentError:
+        return {}
+
+
+def _refusal(pid: int, done: Completed) -> AgentError:
+    """py-spy's message as one plain line with one remedy."""
+    said = done.err.decode("utf-8", "replace")
+    if done.timed_out:
+        return Refused(f"py-spy got no answer from process {pid} in time", help="the host may be overloaded; try again later")
+    if "Permission Denied" in said or "Operation not permitted" in said or "Permission denied" in said:
+        return NotPermitted(pid, "its memory")
+    if "process executable name" in said or "process is running" in said or "No such process" in said:
+        return NoSuchProcess(pid)
+    if "python version" in said or "python interpreter" in said:
+        return Refused(
+            f"process {pid} is not a Python program that py-spy can read", help="name the Python process itself, or upgrade py-spy"
+        )
+    line = next(
+        (row for row in said.splitlines() if row.startswith("Error:")), said.strip().splitlines()[0] if said.strip() else ""
+    )
+    return Refused(
+        f"py-spy could not read process {pid}: {clean(line.removeprefix('Error: '), 200) or f'exit {done.rc}'}",
+        help="try again, or upgrade py-spy",
+    )
