@@ -1,0 +1,49 @@
+"""Where one evaluation stands: the round, the labels bound so far, and what it leaves for the evidence."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+
+from agent.engine.rounds import AnswerValue, Instance, Round, Term
+from agent.model import Labels
+
+BELOW = {"pid": ("cgroup", "uuid"), "cgroup": ("uuid",)}
+"""The entity chain process → cgroup → GPU (by UUID) → host: what an ``each`` label also binds."""
+
+
+def bound_by(each: tuple[str, ...]) -> frozenset[str]:
+    """Labels an instance of ``each`` binds, itself or through the chain."""
+    return frozenset(each).union(*(BELOW.get(label, ()) for label in each))
+
+
+class Context:
+    """State of one evaluation."""
+
+    __slots__ = ("culprits", "instance", "labels", "missing", "round", "terms")
+
+    def __init__(self, round_: Round, instance: Instance, labels: Mapping[str, str] | None = None) -> None:
+        self.round = round_
+        self.instance = instance
+        self.labels = instance.labels if labels is None else labels
+        self.terms: list[Term] = []
+        self.missing: list[str] = []
+        self.culprits: list[Labels] = []
+
+    def bind(self, names: tuple[str, ...]) -> Labels | None:
+        """The label set of a series with these (sorted) label names; None if the instance lacks one of them."""
+        labels = self.labels
+        try:
+            return tuple([(name, labels[name]) for name in names])
+        except KeyError:
+            return None
+
+    def note(self, text: str, value: AnswerValue, unit: str, name: str) -> AnswerValue:
+        """Leave a term, and the name as missing if nothing is known; hands the value on."""
+        if value is None:
+            self.missing.append(name)
+        self.terms.append(Term(text, value, unit))
+        return value
+
+
+Run = Callable[[Context], AnswerValue]
+"""A compiled part of an expression."""

@@ -1,0 +1,168 @@
+"""Closures that read the round: one series, an answer, a check, or many series folded by an aggregator."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from agent.engine.context import Context, Run
+from agent.engine.rounds import AnswerValue, Instance
+from agent.model import Labels
+
+MOST_CULPRITS = 5
+
+
+@dataclass(frozen=True)
+class Leaf:
+    """A series as an expression names it; ``names`` are its label names, sorted."""
+
+    text: str
+    name: str
+    names: tuple[str, ...]
+    unit: str
+
+
+def newest(leaf: Leaf) -> Run:
+    """A bare series name: its last value."""
+
+    def run(context: Context) -> AnswerValue:
+        labels = context.bind(leaf.names)
+        value = None if labels is None else context.round.last(leaf.name, labels)
+        return context.note(leaf.text, value, leaf.unit, leaf.name)
+
+    return run
+
+
+def windowed(leaf: Leaf, function: str, window: float) -> Run:
+    """A window function over one series."""
+
+    def run(context: Context) -> AnswerValue:
+        labels = context.bind(leaf.names)
+        value = None if labels is None else context.round.window(function, leaf.name, labels, window)
+        return context.note(leaf.text, value, leaf.unit, leaf.name)
+
+    return run
+
+
+def absence(leaf: Leaf, window: float, everywhere: bool) -> Run:
+    """Has the series (or, ``everywhere``, every series of the name) no sample in the window? Never unknown."""
+
+    def run(context: Context) -> AnswerValue:
+        if everywhere:
+            value: AnswerValue = not context.round.view.series(leaf.name, window)
+        else:
+            labels = context.bind(leaf.names)
+            value = True if labels is None else context.round.window("absent", leaf.name, labels, window)
+        return context.note(leaf.text, value, "", leaf.name)
+
+    return run
+
+
+def answer(name: str, kind: str, unit: str) -> Run:
+    """What a probe answered; unknown if it did not look, could not tell, or answered with the wrong type."""
+    types = {"bool": bool, "str": str}.get(kind, (int, float))
+
+    def run(context: Context) -> AnswerValue:
+        value = context.round.answers.get(name)
+        if not isinstance(value, types) or (kind == "num" and (isinstance(value, bool) or value != value)):
+            value = None
+        return context.note(name, value, unit, name)
+
+    return run
+
+
+def check(name: str) -> Run:
+    """The result of another check."""
+
+    def run(context: Context) -> AnswerValue:
+        return context.note(name, context.round.checks.get(name), "", name)
+
+    return run
+
+
+@dataclass(frozen=True)
+class Fold:
+    """An aggregator: ``lead`` is the series that is walked, ``used`` every label its expression reads.
+
+    Labels in ``bound`` that the instance has are held fast; a ``pid`` ranges over the instance's own process tree. With
+    ``others`` nothing is held fast and the instance's own processes are left out.
+    """
+
+    text: str
+    kind: str
+    others: bool
+    lead: Leaf
+    used: tuple[str, ...]
+    bound: frozenset[str]
+    inner: Run
+    unit: str
+
+
+Member = tuple[AnswerValue, Labels, str | None]
+"""Value, label set, pid."""
+
+
+def folded(fold: Fold) -> Run:
+    """The aggregator's closure. The walk over the members is shared by all instances that hold the same labels fast."""
+
+    def run(context: Context) -> AnswerValue:
+        members = _members(fold, context)
+        if fold.others:
+            own = _own(context.instance)
+            members = [m for m in members if m[2] not in own]
+        value, culprits = _reduce(fold, members)
+        context.culprits.extend(culprits[:MOST_CULPRITS])
+        return context.note(fold.text, value, fold.unit, fold.lead.name)
+
+    return run
+
+
+def _members(fold: Fold, context: Context) -> list[Member]:
+    """Every member with its value, the greatest first, unknown last."""
+    labels = context.instance.labels
+    held = () if fold.others else tuple([(n, labels[n]) for n in fold.used if n in fold.bound and n in labels])
+    loose = tuple([(n, labels.get(n)) for n in fold.used if n not in fold.lead.names])
+    family = _own(context.instance) if not fold.others and any(n == "pid" for n, _ in held) else None
+    key = ("fold", fold.text, held, loose, family)
+    memo = context.round.memo
+    if key not in memo:
+        walked = _walk(fold, context, dict(held), family)
+        memo[key] = sorted(walked, key=lambda m: (m[0] is None, -_rank(m[0]), m[1]))
+    members: list[Member] = memo[key]
+    return members
+
+
+def _walk(fold: Fold, context: Context, held: dict[str, str], family: frozenset[str] | None) -> Iterable[Member]:
+    if family is not None:
+        held.pop("pid")
+    instance = context.instance
+    for labels, named in context.round.live(fold.lead.name):
+        if any(named.get(n, v) != v for n, v in held.items()):
+            continue
+        if family is not None and named.get("pid", "") not in family:
+            continue
+        yield fold.inner(Context(context.round, instance, {**instance.labels, **named})), labels, named.get("pid")
+
+
+def _own(instance: Instance) -> frozenset[str]:
+    pid = instance.labels.get("pid")
+    return instance.own_pids if pid is None or pid in instance.own_pids else instance.own_pids | {pid}
+
+
+def _rank(value: AnswerValue) -> float:
+    return float(value) if isinstance(value, int | float) else 0.0
+
+
+def _reduce(fold: Fold, members: list[Member]) -> tuple[AnswerValue, list[Labels]]:
+    """The folded value and the label sets behind it, worst first."""
+    known = [m for m in members if m[0] is not None]
+    if fold.kind == "any_of":
+        true = [labels for value, labels, _ in known if value]
+        settled = bool(true) or (len(known) == len(members) > 0)
+        return (bool(true) if settled else None), true
+    order = [labels for _, labels, _ in known]
+    if fold.kind == "sum_of":
+        nobody = fold.others and not members
+        return (math.fsum(_rank(m[0]) for m in known) if known or nobody else None), order
+    return (known[0][0] if known else None), order

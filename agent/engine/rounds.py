@@ -1,0 +1,169 @@
+"""One judging round: what is asked of the view is computed once, however many conditions ask it."""
+
+from __future__ import annotations
+
+import zlib
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from agent.engine.windows import SLOW_SERIES, STALE_AFTER, Value, fresh, judge, tail
+from agent.model import Column, Labels, Truth, View
+
+AnswerValue = float | bool | str | None
+
+CACHED_WINDOWS = 600.0
+"""Windows longer than this may be answered from the round before."""
+
+
+@dataclass(frozen=True)
+class Instance:
+    """What a tree is judged for: every label its entity chain binds, and the pids of its own process tree."""
+
+    labels: Mapping[str, str] = field(default_factory=dict)
+    own_pids: frozenset[str] = frozenset()
+
+
+@dataclass(frozen=True)
+class Term:
+    """One value a condition looked at, for evidence text: ``avg(gpu_util, 5m)``, 0.124, ``ratio``."""
+
+    text: str
+    value: AnswerValue
+    unit: str = ""
+
+
+@dataclass
+class Result:
+    """A condition's answer. ``culprits`` are label sets, worst first; ``missing`` are names with no or too little data."""
+
+    value: AnswerValue
+    terms: tuple[Term, ...] = ()
+    culprits: tuple[Labels, ...] = ()
+    missing: tuple[str, ...] = ()
+
+
+class RoundCache:
+    """Keeps answers over long windows between rounds: at most 1/120 of the window old, a 60th for ``floor_slope``.
+
+    Series refresh at different moments, so that rounds cost the same.
+    """
+
+    def __init__(self) -> None:
+        self._kept: dict[tuple[str, str, Labels, float], tuple[int, Value]] = {}
+        self._swept = 0.0
+
+    def bucket(self, key: tuple[str, str, Labels, float], now: float) -> int:
+        """The stretch of time in which one answer holds."""
+        function, name, labels, window = key
+        hold = window / (60.0 if function == "floor_slope" else 120.0)
+        phase = zlib.crc32(f"{name}{labels}".encode()) / 2**32
+        return int(now / hold + phase)
+
+    def get(self, key: tuple[str, str, Labels, float], bucket: int) -> tuple[bool, Value]:
+        """(known, answer)."""
+        kept = self._kept.get(key)
+        return (True, kept[1]) if kept is not None and kept[0] == bucket else (False, None)
+
+    def put(self, key: tuple[str, str, Labels, float], bucket: int, value: Value) -> None:
+        """Remember an answer for the rest of its bucket."""
+        self._kept[key] = (bucket, value)
+
+    def sweep(self, now: float) -> None:
+        """Forget series nobody asked for in their last two buckets; once a minute is plenty."""
+        if 0.0 <= now - self._swept < 60.0:
+            return
+        self._swept = now
+        self._kept = {key: kept for key, kept in self._kept.items() if abs(kept[0] - self.bucket(key, now)) <= 2}
+
+
+class Round:
+    """One view at one moment, with what probes answered and which checks hold; memoises everything computed."""
+
+    def __init__(
+        self,
+        view: View,
+        answers: Mapping[str, AnswerValue] | None = None,
+        checks: Mapping[str, Truth] | None = None,
+        cache: RoundCache | None = None,
+    ) -> None:
+        self.view = view
+        self.now = view.now
+        self.answers = answers or {}
+        self.checks = checks or {}
+        self.memo: dict[Any, Any] = {}
+        self._columns: dict[tuple[str, Labels], tuple[float, Column | None]] = {}
+        self._cache = cache
+        if cache is not None:
+            cache.sweep(self.now)
+
+    def with_answers(self, answers: Mapping[str, AnswerValue]) -> Round:
+        """The same round with other probe answers; everything computed is shared."""
+        return self._with(answers, self.checks)
+
+    def with_checks(self, checks: Mapping[str, Truth]) -> Round:
+        """The same round with other check results; everything computed is shared."""
+        return self._with(self.answers, checks)
+
+    def _with(self, answers: Mapping[str, AnswerValue], checks: Mapping[str, Truth]) -> Round:
+        other = Round.__new__(Round)
+        other.__dict__.update(self.__dict__)
+        other.answers, other.checks = answers, checks
+        return other
+
+    def window(self, function: str, name: str, labels: Labels, window: float) -> Value:
+        """One window function over one series, None for unknown."""
+        key = (function, name, labels, window)
+        if key in self.memo:
+            value: Value = self.memo[key]
+            return value
+        value = self._long(key) if self._cache is not None and window > CACHED_WINDOWS else self._compute(key)
+        self.memo[key] = value
+        return value
+
+    def last(self, name: str, labels: Labels) -> float | None:
+        """The newest value of a series, None if it is stale."""
+        key = ("", name, labels)
+        if key not in self.memo:
+            self.memo[key] = self._last(name, labels)
+        value: float | None = self.memo[key]
+        return value
+
+    def live(self, name: str) -> list[tuple[Labels, dict[str, str]]]:
+        """Live label sets of a name, each also as a dict, in a stable order."""
+        key = ("labels", name)
+        if key not in self.memo:
+            self.memo[key] = [(labels, dict(labels)) for labels in sorted(self.view.labels(name))]
+        found: list[tuple[Labels, dict[str, str]]] = self.memo[key]
+        return found
+
+    def _last(self, name: str, labels: Labels) -> float | None:
+        for window in (STALE_AFTER, SLOW_SERIES):
+            column = self._column(name, labels, window)
+            if column is not None and len(column.times):
+                value = column.values[-1]
+                return value if value == value and fresh(column.times, self.now) else None
+        return None
+
+    def _long(self, key: tuple[str, str, Labels, float]) -> Value:
+        assert self._cache is not None
+        bucket = self._cache.bucket(key, self.now)
+        known, value = self._cache.get(key, bucket)
+        if not known:
+            value = self._compute(key)
+            self._cache.put(key, bucket, value)
+        return value
+
+    def _compute(self, key: tuple[str, str, Labels, float]) -> Value:
+        function, name, labels, window = key
+        return judge(function, self._column(name, labels, window), window, self.now)
+
+    def _column(self, name: str, labels: Labels, window: float) -> Column | None:
+        """The series over the window; a longer one fetched before is cut, not fetched again."""
+        held, column = self._columns.get((name, labels), (0.0, None))
+        if held < window:
+            column = self.view.column(name, labels, window)
+            self._columns[name, labels] = (window, column)
+        elif held > window and column is not None:
+            column = tail(column, self.now - window)
+        return column
