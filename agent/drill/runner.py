@@ -1,0 +1,208 @@
+"""Holds drills one after the other: start the fault, ask for a diagnosis, judge it, leave nothing behind."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import random
+import shutil
+import tempfile
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from agent.drill import needs
+from agent.drill.case import Case
+from agent.drill.patient import NotHeld, Patient, start_background, start_patient
+from agent.drill.pythons import environment, find_pythons
+from agent.drill.report import CaseResult, Report
+from agent.drill.score import Score, ambient_causes, score
+from agent.drill.variant import Variant, make_variant
+from agent.errors import AgentError, Unavailable
+
+Diagnose = Callable[[list[str]], Awaitable[dict[str, Any]]]
+"""Runs ``diagnose`` with these arguments and returns its JSON. ``--config FILE`` comes first."""
+
+Progress = Callable[[str], None]
+
+Alarm = Callable[[str, float], Awaitable[bool]]
+"""Waits for an alert about a cause, at most so many seconds; whether it came."""
+
+Watchman = Callable[[str], contextlib.AbstractAsyncContextManager[Alarm]]
+"""Keeps an agent running on that configuration file (daemon mode)."""
+
+BASELINE_FOR = "5s"
+_ALERT_S = 60.0
+
+
+@dataclass(frozen=True)
+class Simulator:
+    """What a build with a GPU simulator brings: state for a case and a folder in, an overlay for the configuration out."""
+
+    prepare: Callable[[Mapping[str, Any], Path], Mapping[str, Any]]
+
+
+@dataclass
+class _Ward:
+    """What all drills of one run share."""
+
+    diagnose: Diagnose
+    progress: Progress
+    pythons: Mapping[str, str]
+    watchman: Watchman | None = None
+    simulator: Simulator | None = None
+    ambient: frozenset[str] | None = None
+    results: list[CaseResult] = field(default_factory=list)
+
+
+def pick_sample(cases: Sequence[Case], count: int, seed: int) -> tuple[Case, ...]:
+    """``count`` of the cases, another choice for every seed."""
+    chosen = random.Random(seed).sample(list(cases), min(count, len(cases)))
+    return tuple(sorted(chosen, key=lambda case: case.id))
+
+
+async def run_drills(
+    cases: Sequence[Case],
+    *,
+    diagnose: Diagnose,
+    progress: Progress,
+    mode: str = "oneshot",
+    runs: int = 1,
+    seed: int = 0,
+    watchman: Watchman | None = None,
+    simulator: Simulator | None = None,
+) -> Report:
+    """Hold every case ``runs`` times, as variants ``seed``, ``seed + 1`` … (variant 0 is the case as written).
+
+    ``watchman`` is needed for mode ``daemon``. One baseline diagnosis of the host, before the first fault, marks ambient causes.
+    """
+    ward = _Ward(diagnose, progress, await find_pythons(), watchman if mode == "daemon" else None, simulator)
+    for number in range(seed, seed + runs):
+        for case in cases:
+            result = await _hold(ward, case, number)
+            ward.results.append(result)
+            progress(_line(result))
+    return Report(tuple(ward.results), seed, mode, tuple(sorted(ward.ambient or ())))
+
+
+def _line(result: CaseResult) -> str:
+    name = f"{result.id}" + (f" (variant {result.variant})" if result.variant else "")
+    seconds = f" in {result.seconds:.0f} s" if result.seconds is not None else ""
+    return f"{result.status:7} {name}{seconds}" + (f": {result.why}" if result.why else "")
+
+
+async def _hold(ward: _Ward, case: Case, number: int) -> CaseResult:
+    """One drill in a private folder that is removed whatever happens."""
+    if why := await _cannot(ward, case):
+        return CaseResult(case.id, "skipped", case.control, number, why=why)
+    place = Path(tempfile.mkdtemp(prefix="anfl-drill-"))
+    try:
+        variant = make_variant(case, number, place / "case", ward.pythons)
+        return await _drill(ward, variant, place)
+    except Unavailable as lacking:
+        return CaseResult(case.id, "skipped", case.control, number, why=str(lacking))
+    except NotHeld as broken:
+        return CaseResult(case.id, "broken", case.control, number, why=str(broken))
+    finally:
+        shutil.rmtree(place, ignore_errors=True)
+
+
+async def _cannot(ward: _Ward, case: Case) -> str:
+    if (case.sim or "gpu-sim" in case.needs) and ward.simulator is None:
+        return "this run has no GPU simulator"
+    return await needs.missing_need(case, ward.pythons, simulator=ward.simulator is not None)
+
+
+async def _drill(ward: _Ward, variant: Variant, place: Path) -> CaseResult:
+    case = variant.case
+    base = needs.interpreter_of(case, variant.python, ward.pythons)
+    python = base if await needs.uses_installed(case) else await environment(base, needs.packages_of(case))
+    config = _private_config(case, place, ward.simulator)
+    if ward.ambient is None:
+        ward.progress("a baseline of the host before the first fault")
+        ward.ambient = ambient_causes(await _baseline(ward, config))
+    ward.progress(f"{case.id}: {case.title}" + (f" ({variant.describe()})" if variant.number else ""))
+    async with contextlib.AsyncExitStack() as stack:
+        alarm = await stack.enter_async_context(ward.watchman(config)) if ward.watchman else None
+        patient = await stack.enter_async_context(_patient(variant, python))
+        return await _examine(ward, variant, patient, config, alarm)
+
+
+async def _baseline(ward: _Ward, config: str) -> Mapping[str, Any]:
+    try:
+        return await ward.diagnose(["--config", config, "--for", BASELINE_FOR, "--json"])
+    except AgentError as failed:
+        ward.progress(f"no baseline: {failed}")
+        return {}
+
+
+@contextlib.asynccontextmanager
+async def _patient(variant: Variant, python: str) -> AsyncIterator[Patient]:
+    """The workload and its background load; both are gone afterwards, on every way out."""
+    background = await start_background(variant.background, python, variant.case.folder)
+    try:
+        patient = await start_patient(variant.case, python)
+        try:
+            yield patient
+        finally:
+            await asyncio.shield(patient.running.stop())
+    finally:
+        if background is not None:
+            await asyncio.shield(background.stop())
+
+
+async def _examine(ward: _Ward, variant: Variant, patient: Patient, config: str, alarm: Alarm | None) -> CaseResult:
+    case, began = variant.case, time.monotonic()
+    subject = [] if patient.target is None else ["--pid", str(patient.target)]
+    try:
+        diagnosis = await ward.diagnose(["--config", config, *subject, "--for", case.for_, "--json"])
+    except AgentError as failed:
+        return _result(variant, Score(False, None, "none", (), f"diagnose failed: {failed}"), time.monotonic() - began, None)
+    took = time.monotonic() - began
+    patient.drain()
+    judged = score(case, diagnosis, ward.ambient or (), patient.guilty)
+    if patient.fate:  # a probe that kills its target is worse than a wrong answer
+        judged = Score(False, judged.rank, judged.culprit, judged.named, f"the workload died meanwhile ({patient.fate})")
+    alerted = await alarm(case.expect.cause, _ALERT_S) if alarm and case.expect else None
+    if alerted is False and judged.passed:
+        judged = Score(False, judged.rank, judged.culprit, judged.named, f"no alert came within {_ALERT_S:g} s")
+    return _result(variant, judged, took, alerted)
+
+
+def _result(variant: Variant, judged: Score, seconds: float, alerted: bool | None) -> CaseResult:
+    return CaseResult(
+        variant.case.id,
+        "passed" if judged.passed else "failed",
+        variant.case.control,
+        variant.number,
+        judged.rank,
+        judged.culprit,
+        seconds,
+        judged.named,
+        judged.why,
+        variant.describe(),
+        alerted,
+    )
+
+
+def _private_config(case: Case, place: Path, simulator: Simulator | None) -> str:
+    """A configuration of its own for every drill: no daemon of this host is asked, none of its files are touched."""
+    config: dict[str, Any] = {"state_dir": str(place / "state"), "socket": str(place / "agent.sock"), "listen": "127.0.0.1:0"}
+    if case.kernel_log:
+        log = place / "kernel.log"
+        log.write_text("".join(f"{line}\n" for line in case.kernel_log), "utf-8")
+        config = merged(config, {"collectors": {"kernel_log": {"path": str(log)}}})
+    if case.sim and simulator:
+        config = merged(config, simulator.prepare(case.sim, place))
+    path = place / "config.yaml"
+    path.write_text(json.dumps(merged(config, case.config), indent=1), "utf-8")
+    return str(path)
+
+
+def merged(under: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
+    """``over`` laid on ``under``, mapping by mapping."""
+    both = {key: merged(under[key], value) for key, value in over.items() if isinstance(value, Mapping) and key in under}
+    return {**under, **over, **both}
