@@ -1,0 +1,167 @@
+"""The cgroups of the watched processes: CPU and its quota, memory and its limit, processes, pressure. Version 1, 2 and both."""
+
+from __future__ import annotations
+
+import errno
+import time
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import ClassVar
+
+from agent.collectors._cgroup_readers import CpuQuota, CpuTime, Memory, Pids, Pressure, Reader
+from agent.collectors._declare import counter, gauge, handles
+from agent.collectors._dialect import V1, V2
+from agent.collectors._hierarchy import CONTROLLERS, UNIFIED, Hierarchy, find_hierarchy, is_wider, parse_membership
+from agent.collectors._kept import number
+from agent.errors import Unavailable
+from agent.host.mounts import read_mounts
+from agent.host.placement import cgroup_path
+from agent.host.procfs import read_once
+from agent.model import ENTITY_ENDED, Event, Metric, Sample, labels
+
+RENEW_EVERY = 10
+"""Limits are read again, and a cgroup that used no CPU is looked at in full, every so many readings."""
+RETRY_EVERY = 30
+"""A cgroup without a folder is looked for again after so many readings."""
+GONE = frozenset((errno.ENODEV, errno.ENOENT))
+"""What files of a removed cgroup answer, kept open or opened again."""
+
+
+class Group:
+    """One watched cgroup with its readers."""
+
+    def __init__(self, label: str, time_: CpuTime | None, pressure: Pressure | None, others: list[Reader]) -> None:
+        self.labels = labels(cgroup=label)
+        self._series = handles(Collector.metrics, self.labels)
+        self._time = time_
+        self._pressure = pressure
+        self._others = others
+        self._kept: list[Sample] = []
+        self._age = 0
+
+    def read(self) -> list[Sample]:
+        """Samples now; OSError once the cgroup is gone. One that used no CPU keeps its samples, but its tasks may still wait."""
+        samples = self._samples(self._time) + self._samples(self._pressure)
+        renew = self._age % RENEW_EVERY == 0
+        if renew or self._time is None or self._time.moved:
+            if renew:
+                for reader in self._others:
+                    reader.renew()
+            self._kept = [sample for reader in self._others for sample in self._samples(reader)]
+        self._age += 1
+        return samples + self._kept
+
+    def _samples(self, reader: Reader | None) -> list[Sample]:
+        if reader is None:
+            return []
+        series = self._series
+        return [Sample(series[name], figure) for name, figure in reader.read().items()]
+
+    @property
+    def due(self) -> bool:
+        """True if nothing was found of it and it is time to look again."""
+        return self._time is None and self._pressure is None and not self._others and self._age >= RETRY_EVERY
+
+
+@dataclass
+class Collector:
+    """Reads the cgroups that :meth:`watch` names, and those of the setting ``paths`` whoever lives there.
+
+    The label ``cgroup`` is the path :func:`agent.host.placement.cgroup_path` gives for a process: the memory controller's on
+    version 1 and mixed hosts, the unified one on version 2.
+    """
+
+    metrics: ClassVar[tuple[Metric, ...]] = (
+        counter("cgroup_cpu_seconds_total", "seconds", "CPU time of all processes in the cgroup.", "cgroup"),
+        counter("cgroup_cpu_periods_total", "", "Periods counted by the CPU quota that binds the cgroup.", "cgroup"),
+        counter("cgroup_cpu_throttled_periods_total", "", "Periods in which that quota ran out.", "cgroup"),
+        counter(
+            "cgroup_cpu_throttled_seconds_total", "seconds", "Time its tasks were kept waiting by that quota, summed.", "cgroup"
+        ),
+        gauge("cgroup_cpu_quota_cores", "", "Cores it may use: the lowest quota on the way up; no series without one.", "cgroup"),
+        gauge("cgroup_memory_bytes", "bytes", "Memory in use, page cache included.", "cgroup"),
+        gauge("cgroup_memory_limit_bytes", "bytes", "Lowest memory limit on the way up; no series without one.", "cgroup"),
+        gauge(
+            "cgroup_memory_free_bytes", "bytes", "Left until the nearest memory limit; idle page cache counts as left.", "cgroup"
+        ),
+        gauge("cgroup_working_set_bytes", "bytes", "Memory in use without idle page cache.", "cgroup"),
+        gauge("cgroup_anonymous_bytes", "bytes", "Heaps, stacks and other memory without a file behind it.", "cgroup"),
+        gauge("cgroup_file_bytes", "bytes", "Page cache charged to the cgroup, tmpfs and shared memory included.", "cgroup"),
+        counter("cgroup_oom_kills_total", "", "Processes of the cgroup killed for want of memory.", "cgroup"),
+        gauge("cgroup_pids", "", "Processes and threads in the cgroup.", "cgroup"),
+        gauge("cgroup_pids_limit", "", "Lowest limit on their number on the way up; no series without one.", "cgroup"),
+        counter("cgroup_pressure_cpu_waiting_seconds_total", "seconds", "Time in which a task waited for a processor.", "cgroup"),
+        counter("cgroup_pressure_memory_waiting_seconds_total", "seconds", "Time in which a task waited for memory.", "cgroup"),
+        counter("cgroup_pressure_io_waiting_seconds_total", "seconds", "Time in which a task waited for a disk.", "cgroup"),
+    )
+    may_block: ClassVar[bool] = False
+
+    interval: float = 1.0
+    timeout: float = 2.0
+    paths: tuple[str, ...] = ()
+    proc: str = "/proc"
+    _wanted: Mapping[str, int] = field(init=False, repr=False, default_factory=dict)
+    _groups: dict[str, Group] = field(init=False, repr=False, default_factory=dict)
+    _hierarchy: Hierarchy | None = field(init=False, repr=False, default=None)
+    _host_memory: int = field(init=False, repr=False, default=0)
+
+    def watch(self, groups: Mapping[str, int]) -> None:
+        """Watch these cgroups from the next reading on: label -> pid of a process in it (0 if none is known).
+
+        Version 1 may keep a process in differently named cgroups for CPU and memory; the pid tells which belong together.
+        """
+        self._wanted = dict(groups)
+
+    def collect(self) -> Iterable[Sample | Event]:
+        """Figures of the watched cgroups; ``entity_ended`` for one that was removed; :class:`Unavailable` without cgroups."""
+        if self._hierarchy is None:
+            self._hierarchy = self._find()
+        wanted = dict.fromkeys(self.paths, 0) | dict(self._wanted)
+        for label in self._groups.keys() - wanted.keys():
+            del self._groups[label]
+        items: list[Sample | Event] = []
+        for label, pid in wanted.items():
+            group = self._groups.get(label)
+            if group is None or group.due:
+                group = self._groups[label] = self._attach(self._hierarchy, label, pid)
+            try:
+                items += group.read()
+            except OSError as error:
+                self._groups[label] = Group(label, None, None, [])
+                if error.errno in GONE:
+                    items.append(Event(time.time(), ENTITY_ENDED, group.labels))
+        return items
+
+    def _find(self) -> Hierarchy:
+        found = find_hierarchy(read_mounts(self.proc))
+        if found.unified is None and not found.legacy:
+            raise Unavailable("no cgroups are mounted", help="mount /sys/fs/cgroup, or give the agent's container a view of it")
+        total = number(b"\n" + read_once(f"{self.proc}/meminfo"), b"\nMemTotal:")
+        self._host_memory = (total or 0) * 1024 or 1 << 60
+        return found
+
+    def _paths(self, label: str, pid: int) -> dict[str, str]:
+        """Paths by controller, from the process if it still lives there, else the label for all."""
+        try:
+            raw = read_once(f"{self.proc}/{pid}/cgroup") if pid else b""
+        except OSError:
+            raw = b""
+        return parse_membership(raw) if raw and cgroup_path(raw) == label else dict.fromkeys((UNIFIED, *CONTROLLERS), label)
+
+    def _attach(self, hierarchy: Hierarchy, label: str, pid: int) -> Group:
+        """Find the folders of a cgroup. Figures of a wider one (CPU at ``/``, memory elsewhere) are not taken for its own."""
+        paths = self._paths(label, pid)
+        folders = {c: hierarchy.folders(c, paths) for c in (*CONTROLLERS, UNIFIED)}
+        old = {c: c in hierarchy.legacy for c in CONTROLLERS}
+        own = {c: not is_wider(paths.get(c if old.get(c) else UNIFIED, label), label) for c in (*CONTROLLERS, UNIFIED)}
+        usage = "cpuacct" if old["cpuacct"] else "cpu"
+        time_ = CpuTime(folders[usage], V1 if old[usage] else V2) if folders[usage] and own[usage] else None
+        others: list[Reader] = []
+        if folders["cpu"]:
+            others.append(CpuQuota(folders["cpu"], V1 if old["cpu"] else V2))
+        if folders["memory"] and own["memory"]:
+            others.append(Memory(folders["memory"], V1 if old["memory"] else V2, self._host_memory))
+        if folders["pids"]:
+            others.append(Pids(folders["pids"], own["pids"]))
+        pressure = Pressure(folders[UNIFIED]) if folders[UNIFIED] and own[UNIFIED] else None
+        return Group(label, time_, pressure, others)
