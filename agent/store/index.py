@@ -1,0 +1,145 @@
+"""Which series there are: by handle, by name and labels, by entity."""
+
+from __future__ import annotations
+
+import zlib
+from collections import deque
+from collections.abc import Collection, Iterator
+
+from agent.model import Labels, Series
+from agent.store.series import Kept
+
+MAX_ENDED = 4_000
+"""Most ended series kept readable; a storm of short processes must not fill the memory."""
+
+
+class Index:
+    """Current series (one for each name and label set) and the ended ones that are still readable."""
+
+    def __init__(self, limit: int) -> None:
+        self.by_handle: dict[Series, Kept] = {}
+        self._limit = limit
+        self._current: dict[str, dict[Labels, Kept]] = {}
+        self._ended: dict[str, list[Kept]] = {}
+        self._ended_order: deque[Kept] = deque()
+        self._entities: dict[str, dict[str, list[Kept]]] = {"pid": {}}  # label name -> value -> current series
+        self._round: deque[Kept] = deque()
+        self._gone: set[Kept] = set()  # forgotten, but still standing in the round
+
+    def __len__(self) -> int:
+        return len(self.by_handle)
+
+    @staticmethod
+    def phase(handle: Series) -> int:
+        """A number by which series are spread; one entity's series get the same, so that they can share their times."""
+        key = handle.labels[0][1] if handle.labels else handle.name
+        return zlib.crc32(key.encode())
+
+    def adopt(self, handle: Series) -> Kept | None:
+        """The current series that this new handle means; the handle takes the place of the one before."""
+        kept = self._current.get(handle.name, {}).get(handle.labels)
+        if kept is not None:
+            self.by_handle.pop(kept.handle, None)
+            kept.handle = handle
+            self.by_handle[handle] = kept
+        return kept
+
+    def put(self, kept: Kept) -> bool:
+        """Add a new series; False if there are too many."""
+        if len(self.by_handle) >= self._limit:
+            return False
+        handle = kept.handle
+        self.by_handle[handle] = kept
+        self._current.setdefault(handle.name, {})[handle.labels] = kept
+        for label, value in handle.labels:
+            if (entities := self._entities.get(label)) is not None:
+                entities.setdefault(value, []).append(kept)
+        self._round.append(kept)
+        return True
+
+    def end(self, labels: Labels, time: float) -> None:
+        """End every current series that has all of ``labels``."""
+        if not labels:
+            return
+        wanted = set(labels)
+        label, value = labels[0]
+        for kept in list(self._of_entity(label).get(value, ())):
+            if wanted.issubset(kept.labels):
+                self._drop_current(kept)
+                kept.ended = time
+                self._ended.setdefault(kept.handle.name, []).append(kept)
+                self._ended_order.append(kept)
+        while len(self._ended_order) > MAX_ENDED:
+            self._gone.add(self._forget_ended(self._ended_order[0]))
+
+    def _of_entity(self, label: str) -> dict[str, list[Kept]]:
+        """Series by the value of one label; the first question about a label builds its index."""
+        entities = self._entities.get(label)
+        if entities is None:
+            entities = self._entities[label] = {}
+            for kept in self.by_handle.values():
+                for name, value in kept.labels:
+                    if name == label:
+                        entities.setdefault(value, []).append(kept)
+        return entities
+
+    def _drop_current(self, kept: Kept) -> None:
+        handle = kept.handle
+        del self.by_handle[handle]
+        family = self._current[handle.name]
+        del family[handle.labels]
+        if not family:
+            del self._current[handle.name]
+        for label, value in handle.labels:
+            entities = self._entities.get(label)
+            if entities is not None:
+                entities[value].remove(kept)
+                if not entities[value]:
+                    del entities[value]
+
+    def _forget_ended(self, kept: Kept) -> Kept:
+        self._ended_order.remove(kept)
+        family = self._ended[kept.handle.name]
+        family.remove(kept)
+        if not family:
+            del self._ended[kept.handle.name]
+        return kept
+
+    def sweep(self, count: int, oldest: float) -> None:
+        """Look over the next ``count`` series: forget runs, and whole series, from before ``oldest``."""
+        for _ in range(min(count, len(self._round))):
+            kept = self._round.popleft()
+            if kept in self._gone:
+                self._gone.discard(kept)
+            elif kept.last <= oldest:
+                self._drop_current(kept) if kept.ended is None else self._forget_ended(kept)
+            else:
+                kept.trim(oldest)
+                self._round.append(kept)
+
+    def current(self, name: str) -> dict[Labels, Kept]:
+        """Series of that name that were not ended."""
+        return self._current.get(name, {})
+
+    def all(self, name: str) -> Iterator[Kept]:
+        """Every readable series of that name; ended ones first, oldest first."""
+        yield from self._ended.get(name, ())
+        yield from self.current(name).values()
+
+    def same(self, name: str, labels: Labels) -> Iterator[Kept]:
+        """Every readable series of that name and label set, oldest first."""
+        for kept in self._ended.get(name, ()):
+            if kept.labels == labels:
+                yield kept
+        if (kept_now := self.current(name).get(labels)) is not None:
+            yield kept_now
+
+    def names(self) -> Collection[str]:
+        """Names with a readable series."""
+        return self._current.keys() | self._ended.keys()
+
+    def size(self) -> int:
+        """Bytes of all series and of the times they share."""
+        own = sum(kept.size() for kept in self._round)
+        shared = {id(times): times for kept in self._round for times in kept.spans()}
+        return own + sum(times.itemsize * len(times) + 96 for times in shared.values())

@@ -1,0 +1,151 @@
+"""One series in memory: an open run of raw values, a held run not yet packed, and packed chunks before them."""
+
+from __future__ import annotations
+
+import sys
+from array import array
+from bisect import bisect_right
+from typing import TYPE_CHECKING
+
+from agent.model import Column, Labels, Series
+from agent.store import chunk
+
+SEGMENT_S = 300.0
+"""A run is closed after this long; 300 values at 1 Hz pack well and unpack in some 50 µs."""
+HOLD_S = 150.0
+"""A closed run stays raw this much longer, so that windows of some minutes are mostly answered without unpacking."""
+STALE_S = 15.0
+"""A series without a sample for this long, or for three of its own intervals if that is longer, is stale."""
+UNKNOWN_INTERVAL_S = 100.0
+"""Interval assumed of a series seen once; slow sources, such as inventory, come once a minute."""
+
+
+if TYPE_CHECKING:
+    Floats = array[float]
+else:
+    Floats = array  # not subscriptable before Python 3.12
+
+
+class Times(Floats):
+    """The times of one run, shared by every series that was sampled at just these moments."""
+
+    __slots__ = ("until",)
+    until: float  # from this moment on the run is over
+
+
+class Kept:
+    """One series. ``values`` is never empty; value ``i`` was read at ``times[i]``; ``times`` may go on without this series."""
+
+    __slots__ = ("_held", "_packed", "_spans", "ended", "handle", "interval", "times", "values")
+
+    def __init__(self, handle: Series, times: Times, value: float, interval: float) -> None:
+        self.handle = handle
+        self.times = times
+        self.values = array("d", (value,))
+        self.interval = interval
+        self.ended: float | None = None
+        self._spans: tuple[Times, ...] = ()  # one for each closed run, oldest first
+        self._packed = b""
+        self._held: array[float] | None = None  # the newest closed run while it is still raw
+
+    @property
+    def labels(self) -> Labels:
+        """The label set."""
+        return self.handle.labels
+
+    @property
+    def last(self) -> float:
+        """When the newest value was read."""
+        return self.times[len(self.values) - 1]
+
+    @property
+    def first(self) -> float:
+        """When the oldest value still kept was read."""
+        return self._spans[0][0] if self._spans else self.times[0]
+
+    def live(self, now: float) -> bool:
+        """Whether the series was neither ended nor stale at ``now``."""
+        if self.ended is not None and self.ended <= now:
+            return False
+        last = self.last
+        return now - last <= STALE_S or now - last <= 3 * self._own_interval(last)
+
+    def _own_interval(self, last: float) -> float:
+        if len(self.values) > 1:
+            return last - self.times[len(self.values) - 2]
+        if self._spans:
+            return last - self._spans[-1][self._count_of_newest() - 1]
+        return self.interval or UNKNOWN_INTERVAL_S
+
+    def _count_of_newest(self) -> int:
+        if self._held is not None:
+            return len(self._held)
+        at = 0
+        while (following := chunk.after(self._packed, at)) < len(self._packed):
+            at = following
+        return chunk.count(self._packed, at)
+
+    def close(self, times: Times, value: float) -> bool:
+        """End the open run and begin the next with one value. True if the old run now waits to be packed."""
+        self.pack()
+        self._spans += (self.times,)
+        closed, self.times, self.values = self.values, times, array("d", (value,))
+        self._held = closed
+        if chunk.constant(closed):
+            self.pack()
+        return self._held is not None
+
+    def pack(self) -> None:
+        """Pack the held run, if there is one."""
+        if self._held is not None:
+            self._packed += chunk.pack(self._held)
+            self._held = None
+
+    def trim(self, oldest: float) -> None:
+        """Forget the closed runs that were over before ``oldest``."""
+        while self._spans and self._spans[0].until <= oldest:
+            self._spans = self._spans[1:]
+            if self._packed:
+                self._packed = self._packed[chunk.after(self._packed, 0) :]
+            else:
+                self._held = None
+
+    def column(self, low: float, high: float) -> Column | None:
+        """What was read in ``(low, high]``; None if nothing was."""
+        times, values = array("d"), array("d")
+        if self._spans and self.times[0] > low:
+            self._closed(low, high, times, values)
+        _extend(times, values, self.times, self.values, low, high)
+        return Column(times, values) if values else None
+
+    def _closed(self, low: float, high: float, times: array[float], values: array[float]) -> None:
+        at = 0
+        for span in self._spans:
+            packed = at < len(self._packed)
+            if span.until > low and span[0] <= high:
+                run = chunk.unpack(self._packed, at) if packed else self._held
+                assert run is not None
+                _extend(times, values, span, run, low, high)
+            if packed:
+                at = chunk.after(self._packed, at)
+
+    def size(self) -> int:
+        """Bytes of memory of its own; shared times are counted by the ring."""
+        held = 0 if self._held is None else sys.getsizeof(self._held)
+        return _KEPT_BYTES + sys.getsizeof(self.values) + held + len(self._packed) + 8 * len(self._spans)
+
+    def spans(self) -> tuple[Times, ...]:
+        """The times of every run, the open one last."""
+        return (*self._spans, self.times)
+
+
+_KEPT_BYTES = 96 + 33 + 40 + 150  # the object, its packed bytes' and spans' heads, its places in the ring's indexes
+
+
+def _extend(times: array[float], values: array[float], run_times: Times, run_values: array[float], low: float, high: float) -> None:
+    """Append the part of one run that lies in ``(low, high]``; ``run_times`` may be longer than ``run_values``."""
+    n = len(run_values)
+    first = 0 if run_times[0] > low else bisect_right(run_times, low, 0, n)
+    end = n if run_times[n - 1] <= high else bisect_right(run_times, high, first, n)
+    times.extend(run_times[first:end])
+    values.extend(run_values[first:end])
