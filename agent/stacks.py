@@ -17,7 +17,7 @@ OWNER_SHARE = 0.5
 
 _STDLIB = re.compile(r"(/lib(64|32)?/python\d(\.\d+)?t?/|\bpython\d+\.zip/|^<frozen |^<__array_function__)")
 _PACKAGE = re.compile(r"/(site|dist)-packages/|\.egg/")
-_FRAME = re.compile(r"^(?P<function>.*) \((?P<file>[^()]*(?:\([^()]*\)[^()]*)*?)(?::(?P<line>\d+))?\)$")
+_FRAME = re.compile(r"^(?P<function>.*?) \((?P<file>.*?)(?::(?P<line>\d+))?\)$")
 _THREAD = re.compile(r"^thread \((?P<id>0x[0-9A-Fa-f]+|\d+)\)(?:: (?P<name>.*))?$")
 
 

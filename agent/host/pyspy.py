@@ -1,6 +1,6 @@
 """The door to py-spy: gentle by rule.
 
-Blocking py-spy stops every thread for every sample (200 threads at 100 Hz: the target ran 12.9 times slower), and a blocking dump of
+Blocking py-spy stops every thread for every sample (200 threads at 100 Hz made the target 12.9 times slower) and a blocking dump of
 a process in uninterruptible sleep hangs for ever. So a target is stopped only where the caller asks for it and it has at most 16
 threads, all healthy; dumps never stop it; the rate falls with the threads.
 """
