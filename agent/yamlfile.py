@@ -2,14 +2,14 @@
 
 A dataclass says the shape of a mapping: field names are keys (a trailing underscore is dropped: ``if_`` reads ``if``), a field
 without default is required. Types understood: str, int, float, bool, Scalar, Literal, StrEnum, tuple[T, ...], Mapping[str, T],
-nested dataclasses, ``T | None``, ``Any``, :class:`Text` (text that knows its place) and Seconds, Bytes, Share (units).
+nested dataclasses, ``T | None``, ``Any``, ``Node`` (as written), :class:`Text` (text that knows its place) and Seconds, Bytes,
+Share (units).
 """
 
 from __future__ import annotations
 
 import dataclasses
 import difflib
-import re
 import types
 from collections.abc import Callable, Collection, Iterable, Mapping
 from enum import Enum
@@ -18,59 +18,28 @@ from typing import Annotated, Any, Literal, TypeVar, Union, get_args, get_origin
 
 from agent.errors import Problem, Problems
 from agent.yamlnodes import Node, Scalar, parse
+from agent.yamlunits import parse_bytes, parse_duration, parse_percent
 
-__all__ = ["Bytes", "Node", "Scalar", "Seconds", "Share", "Text", "did_you_mean", "fill", "key_of", "load", "parse", "shape"]
-__all__ += ["parse_bytes", "parse_duration", "parse_percent"]
+__all__ = [
+    "Bytes",
+    "Node",
+    "Scalar",
+    "Seconds",
+    "Share",
+    "Text",
+    "convert",
+    "did_you_mean",
+    "fill",
+    "key_of",
+    "load",
+    "parse",
+    "parse_bytes",
+    "parse_duration",
+    "parse_percent",
+    "shape",
+]
 
 T = TypeVar("T")
-_SECONDS = {"ms": 1e-3, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0, "w": 604800.0}
-_BYTES = {"": 1, "b": 1, "k": 1e3, "m": 1e6, "g": 1e9, "t": 1e12} | {"kb": 1e3, "mb": 1e6, "gb": 1e9, "tb": 1e12}
-_BYTES |= {"ki": 1 << 10, "mi": 1 << 20, "gi": 1 << 30, "ti": 1 << 40}
-_BYTES |= {"kib": 1 << 10, "mib": 1 << 20, "gib": 1 << 30, "tib": 1 << 40}
-
-
-def parse_duration(text: str | int | float) -> float:
-    """``90``, ``5m``, ``1h30m``, ``250ms`` → seconds. ValueError if it is none."""
-    if isinstance(text, int | float) and not isinstance(text, bool):
-        return _not_negative(float(text))
-    parts = re.findall(r"([0-9]+(?:\.[0-9]+)?)(ms|[smhdw])", str(text))
-    if parts and "".join(n + u for n, u in parts) == str(text).strip():
-        return sum(float(n) * _SECONDS[u] for n, u in parts)
-    return _not_negative(_number(str(text), "a duration such as 30s, 5m or 1h30m"))
-
-
-def parse_bytes(text: str | int | float) -> float:
-    """``512``, ``2GiB``, ``1.5 MB`` → bytes. ValueError if it is none."""
-    if isinstance(text, int | float) and not isinstance(text, bool):
-        return _not_negative(float(text))
-    found = re.fullmatch(r"([0-9]+(?:\.[0-9]+)?)\s*([A-Za-z]*)", str(text).strip())
-    if not found or found[2].lower() not in _BYTES:
-        raise ValueError(f"expected a size such as 512MiB or 2GiB, got '{text}'")
-    return float(found[1]) * _BYTES[found[2].lower()]
-
-
-def parse_percent(text: str | int | float) -> float:
-    """``0.9`` or ``90%`` → a ratio. ValueError if it is none."""
-    if isinstance(text, str) and text.strip().endswith("%"):
-        return _not_negative(_number(text.strip()[:-1], "a share such as 90%") / 100)
-    if isinstance(text, bool):
-        raise ValueError(f"expected a share such as 90%, got {text}")
-    return _not_negative(_number(str(text), "a share such as 90%"))
-
-
-def _number(text: str, wanted: str) -> float:
-    try:
-        return float(text)
-    except ValueError:
-        raise ValueError(f"expected {wanted}, got '{text}'") from None
-
-
-def _not_negative(value: float) -> float:
-    if not value >= 0:
-        raise ValueError(f"must not be negative, got {value:g}")
-    return value
-
-
 Seconds = Annotated[float, parse_duration]
 Bytes = Annotated[float, parse_bytes]
 Share = Annotated[float, parse_percent]
@@ -143,7 +112,19 @@ def shape(cls: Any) -> Mapping[str, Any]:
     return _shape(cls)
 
 
+def convert(kind: Any, node: Node, problems: list[Problem]) -> Any:
+    """One value of a type as a field would take it; None, with the reason added to ``problems``, if it does not fit."""
+    made = _value(kind, node, problems)
+    return None if made is _BAD else made
+
+
 _BAD: Any = object()
+
+
+def value_of(kind: Any, node: Node, problems: list[Problem]) -> Any:
+    """One value of type ``kind``; None, with the reason added to ``problems``, if the node does not hold one."""
+    made = _value(kind, node, problems)
+    return None if made is _BAD else made
 
 
 def _value(kind: Any, node: Node, problems: list[Problem]) -> Any:
@@ -155,8 +136,8 @@ def _value(kind: Any, node: Node, problems: list[Problem]) -> Any:
         return _unit(args[1], node, problems)
     if origin is Literal:
         return _word(args, node, problems)
-    if kind is Any:
-        return node.plainly()
+    if kind is Any or kind is Node:
+        return node if kind is Node else node.plainly()
     if origin is tuple:
         return _items(args[0], node, problems)
     if isinstance(origin, type) and issubclass(origin, Mapping):
@@ -173,7 +154,8 @@ def _union(args: tuple[Any, ...], node: Node, problems: list[Problem]) -> Any:
     choices = [a for a in args if a is not types.NoneType]
     if set(choices) <= {str, int, float, bool} and len(choices) > 1:
         return node.value if type(node.value) in choices else _wrong("a plain value", node, problems)
-    return _value(choices[0], node, problems)
+    fits = [c for c in choices if (get_origin(c) is tuple) == (node.kind == "list")]
+    return _value((fits or choices)[0], node, problems)
 
 
 def _unit(convert: Callable[[Any], float], node: Node, problems: list[Problem]) -> Any:

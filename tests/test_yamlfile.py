@@ -30,6 +30,7 @@ class Outer:
 
 
 def complaints(text: str) -> list[str]:
+    """All problems of a text, printed."""
     with pytest.raises(Problems) as caught:
         load(Outer, text, "f.yaml")
     return [str(p) for p in caught.value.problems]
