@@ -24,7 +24,7 @@ class Sweep:
     """All processes by pid, and after each ``tick`` what has changed.
 
     ``held`` pids are never put to sleep. ``changed`` are processes whose line moved; ``moved`` have a new parent; ``renamed`` ran
-    another program (exec). ``started`` excludes those found on the first listing.
+    another program (exec). ``settled`` once the first listing is complete: what is ``started`` after that is new on the host.
     """
 
     def __init__(self, proc: str, slots: int = 10, slice_s: float = 0.006) -> None:
@@ -40,6 +40,7 @@ class Sweep:
         self.moved: list[Proc] = []
         self.renamed: list[Proc] = []
         self.ticks = 0
+        self.settled = False
         self._slots = slots
         self._slice = slice_s
         self._awake: dict[int, Proc] = {}
@@ -185,6 +186,7 @@ class Sweep:
             if time.perf_counter() > until and not (wanted and self.ticks == 0):
                 self._more = True
                 return
+        self.settled = True
 
     def _admit(self, pid: int) -> None:
         p = Proc(pid)

@@ -1,0 +1,164 @@
+"""The figures of one process that belongs to a subject: status, io, schedstat, descriptors. Never smaps."""
+
+from __future__ import annotations
+
+import os
+import re
+
+from agent.collectors._board import Board
+from agent.collectors._proc import Proc
+from agent.collectors._threads import ThreadSums
+from agent.host.procfs import KeptFile, read_once
+from agent.host.procstat import TICKS
+from agent.model import Sample, Series, labels
+
+PAGE = os.sysconf("SC_PAGE_SIZE")
+QUIET_EVERY = 10
+"""A member whose stat line stands still is looked at closely every so many ticks only; it may still have been swapped out."""
+
+_SIZES = re.compile(
+    rb"\nRssAnon:\s*(\d+) kB\nRssFile:\s*(\d+) kB\nRssShmem:\s*(\d+) kB\n(?:.*\n)*?VmSwap:\s*(\d+) kB\n",
+)
+_SWITCHES = re.compile(rb"\nvoluntary_ctxt_switches:\s*(\d+)\nnonvoluntary_ctxt_switches:\s*(\d+)")
+_IO = re.compile(rb"rchar: (\d+)\n(?:.*\n)*?read_bytes: (\d+)\nwrite_bytes: (\d+)")
+_FILES = re.compile(rb"^Max open files\s+(\d+)", re.MULTILINE)
+
+
+class Member:
+    """One process with series of its own.
+
+    Run-queue delay and switches are those of the leader thread, which is what the kernel gives for a process; a pinned process
+    of at most 64 threads has them summed over its threads, never falling.
+    """
+
+    __slots__ = ("_board", "_files", "_fresh", "_info", "_sums", "anonymous", "fds", "keep_until", "p", "swapped")
+
+    def __init__(self, p: Proc, proc: str, boot: float) -> None:
+        self.p = p
+        base = f"{proc}/{p.pid}"
+        self._files = {name: KeptFile(f"{base}/{name}", 2048) for name in ("status", "io", "schedstat")}
+        self._board = Board(labels(pid=p.pid))
+        self._info: Sample | None = None
+        self._sums = ThreadSums(base)
+        self._fresh = True
+        self.keep_until = 0.0
+        self.anonymous = self.swapped = self.fds = 0
+        self._board.put({"process_start_time_seconds": boot + p.start / TICKS} | _limit(base))
+
+    def name(self, **told: str | int) -> None:
+        """Set the labels of ``process_info``."""
+        series = labels(**told)
+        if self._info is None or self._info.series.labels != series:
+            self._info = Sample(Series("process_info", series), 1.0)
+
+    def close(self) -> None:
+        """Give the descriptors back."""
+        for file in self._files.values():
+            file.close()
+
+    def look(self, moved: bool, pinned: bool, tick: int) -> None:
+        """Read what is due: all of it if the stat line moved or the process is pinned, else now and then."""
+        p = self.p
+        moved = moved or self._fresh
+        self._fresh = False
+        if moved:
+            self._from_stat(p)
+        if moved or pinned or (tick + p.pid) % QUIET_EVERY == 0:
+            self._from_files(pinned)
+
+    def samples(self, children: int, zombies: int) -> list[Sample]:
+        """All figures as they stand."""
+        board = self._board
+        board.put({"process_children": children, "process_zombie_children": zombies})
+        found = list(board.samples.values())
+        if self._info is not None:
+            found.append(self._info)
+        return found
+
+    def _from_stat(self, p: Proc) -> None:
+        self._board.put(
+            {
+                "process_cpu_seconds_total": p.cpu / TICKS,
+                "process_resident_bytes": p.rss * PAGE,
+                "process_threads": p.threads,
+                "process_minor_faults_total": p.minflt,
+                "process_major_faults_total": p.majflt,
+                "process_blocked": float(p.state == b"D"),
+                "process_stopped": float(p.state in b"Tt"),
+            }
+        )
+
+    def _from_files(self, pinned: bool) -> None:
+        values: dict[str, float] = {}
+        status = self._read("status")
+        if status:
+            sizes = _SIZES.search(status)  # a zombie has none
+            anon, file, shared, swapped = (int(kb) * 1024 for kb in sizes.groups()) if sizes else (0, 0, 0, 0)
+            self.anonymous, self.swapped = anon, swapped
+            values |= {"process_anonymous_bytes": anon, "process_file_bytes": file, "process_shared_bytes": shared}
+            values["process_swap_bytes"] = swapped
+        if switches := _SWITCHES.search(status):
+            self._sums.leader(delay=self._delay(), voluntary=int(switches[1]), involuntary=int(switches[2]))
+            if pinned:
+                blocked = self._sums.all_threads(self.p.threads)
+                values["process_blocked"] = float(blocked or self.p.state == b"D")
+            values |= self._sums.values()
+        if done := _IO.search(self._read("io")):
+            values["process_read_chars_total"] = int(done[1])
+            values["process_read_bytes_total"] = int(done[2])
+            values["process_written_bytes_total"] = int(done[3])
+        count = count_fds(self._files["status"].path.removesuffix("/status"))
+        if count is not None:
+            self.fds = count
+            values["process_open_fds"] = count
+        self._board.put(values)
+
+    def _delay(self) -> int:
+        parts = self._read("schedstat").split()
+        return int(parts[1]) if len(parts) > 1 else 0
+
+    def _read(self, name: str) -> bytes:
+        """One file, or nothing where it is closed to us; the sweep tells when the process has ended."""
+        file = self._files.get(name)
+        if file is None:
+            return b""
+        try:
+            return file.read()
+        except PermissionError:
+            del self._files[name]
+        except OSError:
+            pass
+        return b""
+
+
+def count_fds(base: str) -> int | None:
+    """Open descriptors: the size of the fd directory (kernel 6.2 and later), else by listing it; None where it is closed to us."""
+    try:
+        size = os.stat(f"{base}/fd").st_size
+        return size if size or _sizes_tell() else len(os.listdir(f"{base}/fd"))
+    except OSError:
+        return None
+
+
+def memory_of(base: str) -> tuple[int, int]:
+    """Anonymous and swapped bytes of a process without series of its own; OSError as the kernel gives it."""
+    sizes = _SIZES.search(read_once(f"{base}/status"))
+    return (int(sizes[1]) * 1024, int(sizes[4]) * 1024) if sizes else (0, 0)
+
+
+_tell: list[bool] = []
+
+
+def _sizes_tell() -> bool:
+    """True where this kernel gives the number of descriptors as the directory's size."""
+    if not _tell:
+        _tell.append(os.stat("/proc/self/fd").st_size > 0)
+    return _tell[0]
+
+
+def _limit(base: str) -> dict[str, float]:
+    try:
+        found = _FILES.search(read_once(f"{base}/limits"))
+    except OSError:
+        return {}
+    return {"process_fd_limit": int(found[1])} if found else {}

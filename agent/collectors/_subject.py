@@ -1,0 +1,115 @@
+"""One subject: a process with its tree, and the sums over that tree."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from enum import IntEnum
+
+from agent.collectors._board import Board
+from agent.collectors._proc import Proc
+from agent.host.procstat import TICKS
+from agent.model import labels
+
+PAGE = os.sysconf("SC_PAGE_SIZE")
+FORGET_LOST = 12
+"""Ticks after which the time of an ended process is no longer expected to turn up with the parent that waited for it."""
+
+
+class Why(IntEnum):
+    """What makes a subject; the stronger one goes first where room is short."""
+
+    TOP = 1
+    ASKED = 2
+    PINNED = 3
+
+
+class Subject:
+    """A process with its tree. Sizes are summed over all its processes, so pages they share count once for each.
+
+    ``burnt`` grows by what every process of the tree burns, and by the time of ended children that were never seen (a parent's
+    times of waited-for children), so it never falls when processes come and go.
+    """
+
+    __slots__ = ("_board", "_filled", "_lost", "_lost_for", "burnt", "dirty", "inner", "outer", "procs", "root", "until", "why")
+
+    def __init__(self, root: Proc) -> None:
+        self.root = root
+        self.procs: dict[int, Proc] = {}
+        self.outer: Subject | None = None
+        self.inner: list[Subject] = []
+        self.until = 0.0
+        self.why = Why.TOP
+        self.burnt = 0
+        self.dirty = True
+        self._lost = self._lost_for = 0
+        self._filled = False
+        self._board = Board(labels(pid=root.pid))
+
+    def tree(self) -> Iterator[Proc]:
+        """All processes of the tree, those of subjects inside it included."""
+        yield from self.procs.values()
+        for subject in self.inner:
+            yield from subject.tree()
+
+    def burn(self, own: int, reaped: int) -> None:
+        """Count the ticks a process burnt itself, and those of children it waited for that were not counted before."""
+        if reaped:
+            known = min(reaped, self._lost)
+            self._lost -= known
+            own += reaped - known
+        self.burnt += own
+        self.dirty = True
+
+    def lose(self, p: Proc) -> None:
+        """A process of the tree has ended; its parent may soon show its time as that of a waited-for child."""
+        self._lost += p.cpu + p.ccpu
+        self._lost_for = 0
+        self.dirty = True
+
+    def sum(self) -> Board:
+        """The sums as they stand."""
+        if self._lost:
+            self._lost_for += 1
+            if self._lost_for > FORGET_LOST:
+                self._lost = 0
+        if self.dirty:
+            self._add_up()
+            self.dirty = False
+        return self._board
+
+    def _add_up(self) -> None:
+        count = rss = threads = anonymous = swapped = fds = unread = 0
+        for p in self.tree():
+            count += 1
+            rss += p.rss
+            threads += p.threads
+            member, slow = p.detail, p.slow
+            if member is not None:
+                anonymous += member.anonymous
+                swapped += member.swapped
+                fds += member.fds
+            elif slow is not None:
+                anonymous += slow[0]
+                swapped += slow[1]
+                fds += slow[2]
+            else:
+                unread += 1
+        self._board.put(
+            {
+                "process_tree_cpu_seconds_total": self.burnt / TICKS,
+                "process_tree_resident_bytes": rss * PAGE,
+                "process_tree_processes": count,
+                "process_tree_threads": threads,
+            }
+        )
+        # A sum over half of the tree would look like growth while the rest is read for the first time.
+        self._filled = self._filled or not unread
+        if self._filled:
+            self._board.put(
+                {
+                    "process_tree_anonymous_bytes": anonymous,
+                    "process_tree_swap_bytes": swapped,
+                    "process_tree_open_fds": fds,
+                }
+            )
