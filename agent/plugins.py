@@ -1,0 +1,145 @@
+"""The plug-ins of this installation with the settings of a configuration: collectors, probes, and the trees that use them."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from agent import collectors as collectors_room
+from agent import data, registry
+from agent import probes as probes_room
+from agent.config import Config, settings
+from agent.engine.load import load_rules
+from agent.engine.trees import Catalog, ProbeSpec, RuleSet
+from agent.errors import AgentError, ConfigError, Problem, Problems
+from agent.model import Collector, Metric, Probe
+from agent.watch import Watch
+from agent.yamlfile import Node, did_you_mean
+
+log = logging.getLogger("anfl.plugins")
+
+DAEMON_SETTINGS = {"memray": ("mode",)}
+"""Settings under ``probes.<name>`` that tell the daemon when it may use a probe; they are not the probe's own."""
+
+
+@dataclass(frozen=True)
+class Plugins:
+    """What is installed and imports; ``broken`` is reported and never fatal."""
+
+    collectors: Mapping[str, Callable[..., Collector]]
+    probes: Mapping[str, Callable[..., Probe]]
+    broken: tuple[registry.Broken, ...]
+
+    def catalog(self) -> Catalog:
+        """The names rules may use."""
+        metrics: dict[str, Metric] = {m.name: m for m in Watch.metrics}
+        for made in self.collectors.values():
+            metrics |= {m.name: m for m in made.metrics}  # type: ignore[attr-defined]
+        return Catalog(metrics, {name: ProbeSpec.of(made) for name, made in self.probes.items()})
+
+
+def installed() -> Plugins:
+    """Import every collector and probe."""
+    collectors, broken = registry.load(collectors_room, "Collector")
+    probes, also = registry.load(probes_room, "Probe")
+    for plugin in (*broken, *also):
+        log.error("plug-in %s cannot be imported: %s", plugin.name, plugin.why)
+    return Plugins(collectors, probes, (*broken, *also))
+
+
+def make_collectors(plugins: Plugins, config: Config) -> dict[str, Collector]:
+    """Collectors with their settings. Problems (exit 2) with every wrong section; ``enabled: false`` leaves one out."""
+    problems: list[Problem] = []
+    _known("collectors", config.collectors, plugins.collectors, problems)
+    made: dict[str, Collector] = {}
+    for name, make in plugins.collectors.items():
+        arguments, enabled = _arguments(make, config.collectors.get(name), (), problems)
+        if name == "processes":
+            arguments = {"top": config.subjects.top, "match": config.subjects.match} | arguments
+        if enabled and not problems:
+            made[name] = make(**arguments)
+    _refuse(problems)
+    return made
+
+
+def probe_settings(plugins: Plugins, config: Config) -> dict[str, dict[str, Any]]:
+    """Settings of the probes that have some. Problems (exit 2) with every wrong section."""
+    problems: list[Problem] = []
+    _known("probes", config.probes, plugins.probes, problems)
+    made = {
+        name: _arguments(make, config.probes.get(name), DAEMON_SETTINGS.get(name, ()), problems)[0]
+        for name, make in plugins.probes.items()
+    }
+    _refuse(problems)
+    return made
+
+
+def heavy_mode(config: Config) -> str:
+    """Whether the daemon may attach memray by itself: ``ask`` (it proposes), ``auto`` or ``off``."""
+    node = config.probes.get("memray")
+    found = node.get("mode") if isinstance(node, Node) else None
+    mode = found.raw if found is not None else "ask"
+    if mode not in ("ask", "auto", "off"):
+        place = f"{config.path}:{found.line}:{found.column}" if found is not None else None
+        raise ConfigError(f"mode '{mode}' is not one of ask, auto, off", where=place)
+    return mode
+
+
+def read_rules(plugins: Plugins, config: Config) -> tuple[RuleSet, list[Problem]]:
+    """The trees in force: shipped ones (or ``rules_dir``) with the site's ``rules.d`` laid over them."""
+    base = Path(config.rules_dir) if config.rules_dir else data.folder("rules")
+    if not base.is_dir():
+        raise ConfigError(f"no rules folder '{base}'", help="mend rules_dir", where=config.path or None)
+    overlay = {k: v for folder in config.overlay_dirs() if folder.is_dir() for k, v in read_folder(folder).items()}
+    return load_rules(read_folder(base), plugins.catalog(), overlay=overlay, memory=config.budget.history)
+
+
+def read_folder(folder: Path) -> dict[str, str]:
+    """Path → text of every tree file of a folder (not of its sub-folders); ConfigError names one that cannot be read."""
+    texts = {}
+    for path in sorted(folder.glob("*.yaml")):
+        try:
+            texts[str(path)] = path.read_text(encoding="utf-8")
+        except (OSError, UnicodeDecodeError) as error:
+            why = getattr(error, "strerror", None) or str(error)
+            raise ConfigError(f"cannot read this rule file: {why}", where=str(path), help="check its mode and owner") from None
+    return texts
+
+
+def rules_or_raise(plugins: Plugins, config: Config) -> RuleSet:
+    """The trees in force; Problems with every mistake."""
+    rules, problems = read_rules(plugins, config)
+    if problems:
+        raise Problems(problems)
+    if not rules.trees:
+        raise AgentError("no diagnosis trees found", help="mend rules_dir, or reinstall the agent")
+    return rules
+
+
+def _arguments(make: Any, node: Any, also: tuple[str, ...], problems: list[Problem]) -> tuple[dict[str, Any], bool]:
+    if not isinstance(node, Node):
+        return {}, True
+    switch = node.get("enabled") if node.kind == "map" else None
+    if switch is not None and not isinstance(switch.value, bool):
+        problems.append(switch.problem(f"enabled must be true or false, got '{switch.raw}'"))
+    own = Node(node.kind, node.source, node.line, node.column)
+    own.pairs = [(key, value) for key, value in node.pairs if key.raw not in ("enabled", *also)]
+    return settings(make, own, problems), switch is None or switch.value is not False
+
+
+def _known(section: str, given: Mapping[str, Any], known: Mapping[str, Any], problems: list[Problem]) -> None:
+    for name, node in given.items():
+        if name not in known:
+            problems.append(
+                node.problem(f"unknown name '{name}' under {section}", did_you_mean(name, known) or f"known: {', '.join(known)}")
+            )
+
+
+def _refuse(problems: list[Problem]) -> None:
+    if problems:
+        wrong = Problems(problems)
+        wrong.exit_code = ConfigError.exit_code
+        raise wrong

@@ -1,0 +1,158 @@
+"""What works on this host: one line per check, with the mend under what is missing."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import os
+import platform
+import resource
+import shutil
+import sys
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from agent.errors import AgentError
+from agent.host import procs, pyspy
+from agent.host.run import run
+from agent.store.ring import Ring
+from agent.watch import Watch
+
+State = Literal["ok", "warn", "missing", "absent"]
+
+CAP_SYS_PTRACE = 19
+CAP_DAC_READ_SEARCH = 2
+FREE_FOR_ARTIFACTS = 256 << 20  # a capture is capped at 64 MiB; its report and stacks come on top
+
+
+@dataclass(frozen=True)
+class Item:
+    """One check. ``absent`` is something this host does not have and does not need."""
+
+    group: str
+    name: str
+    state: State
+    says: str
+    fix: str = ""
+
+
+def capabilities(status: str) -> int:
+    """The effective capability bits from the text of /proc/PID/status."""
+    for line in status.splitlines():
+        if line.startswith("CapEff:"):
+            return int(line.split()[1], 16)
+    return 0
+
+
+def rights(proc: str = "/proc") -> Iterable[Item]:
+    """Who we are and what we may look into."""
+    caps = capabilities(Path(f"{proc}/self/status").read_text())
+    root = os.geteuid() == 0
+    if caps >> CAP_SYS_PTRACE & 1:
+        yield Item("Rights", "other users", "ok", "may look into processes of every user (CAP_SYS_PTRACE)")
+    else:
+        yield Item(
+            "Rights",
+            "other users",
+            "warn",
+            f"only processes of user {procs.user_name(os.geteuid())} can be looked into",
+            "run as root, or give the agent CAP_SYS_PTRACE and CAP_DAC_READ_SEARCH (see 'anfl-agent files systemd')",
+        )
+    yama = Path(f"{proc}/sys/kernel/yama/ptrace_scope")
+    scope = yama.read_text().strip() if yama.exists() else None
+    if scope in (None, "0"):
+        yield Item("Rights", "ptrace", "ok", "not restricted" + ("" if scope is None else " (ptrace_scope 0)"))
+    elif root or caps >> CAP_SYS_PTRACE & 1:
+        yield Item("Rights", "ptrace", "ok" if scope != "3" else "missing", f"ptrace_scope {scope}")
+    else:
+        yield Item(
+            "Rights", "ptrace", "missing", f"ptrace_scope {scope} forbids it", "sysctl kernel.yama.ptrace_scope=0, or run as root"
+        )
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    state: State = "ok" if hard >= 4096 else "warn"
+    yield Item("Rights", "descriptors", state, f"{soft} now, up to {hard}", "raise LimitNOFILE to two per process and 1000")
+
+
+def kernel(proc: str = "/proc", sys_path: str = "/sys") -> Iterable[Item]:
+    """Sources the kernel gives, or not."""
+    pressure = Path(f"{proc}/pressure/cpu").exists()
+    yield Item("Kernel", "pressure (PSI)", "ok" if pressure else "missing", "on" if pressure else "off", "boot with psi=1")
+    delay = Path(f"{proc}/self/schedstat").exists()
+    yield Item("Kernel", "run-queue delay", "ok" if delay else "missing", "on" if delay else "no schedstat in this kernel")
+    v2 = Path(f"{sys_path}/fs/cgroup/cgroup.controllers").exists()
+    v1 = Path(f"{sys_path}/fs/cgroup/memory").is_dir()
+    says = "version 2" if v2 else "version 1" if v1 else "none"
+    yield Item(
+        "Kernel", "cgroups", "ok" if v1 or v2 else "warn", says + (" (hybrid)" if v1 and not v2 and _unified(sys_path) else "")
+    )
+    yield Item("Kernel", "release", "ok", platform.release())
+
+
+def _unified(sys_path: str) -> bool:
+    return Path(f"{sys_path}/fs/cgroup/unified/cgroup.controllers").exists()
+
+
+async def tools() -> Sequence[Item]:
+    """Programs the closer looks need."""
+    items = [Item("Tools", "python", "ok", f"{platform.python_version()} at {sys.prefix}")]
+    try:
+        done = await run([pyspy.find(), "--version"], timeout=10)
+        items.append(Item("Tools", "py-spy", "ok", done.out.decode(errors="replace").strip()))
+    except AgentError as error:
+        items.append(Item("Tools", "py-spy", "missing", error.message, error.help))
+    try:
+        done = await run(["gdb", "--version"], timeout=20)
+        items.append(Item("Tools", "gdb", "ok", done.out.decode(errors="replace").splitlines()[0]))
+    except AgentError:
+        fix = "apt-get install gdb" if shutil.which("apt-get") else "install gdb with the system's package manager"
+        items.append(Item("Tools", "gdb", "missing", "needed to attach memray to a running process", fix))
+    try:
+        items.append(Item("Tools", "memray", "ok", importlib.metadata.version("memray")))
+    except importlib.metadata.PackageNotFoundError:
+        items.append(Item("Tools", "memray", "missing", "not in the agent's environment", "pip install memray"))
+    return items
+
+
+def folders(state_dir: str, artifacts_dir: str, fix: bool) -> Iterable[Item]:
+    """State and artefact folders: there, writable, private, and with room."""
+    for name, text in (("state", state_dir), ("artefacts", artifacts_dir)):
+        path = Path(text)
+        if fix and not path.exists():
+            try:
+                path.mkdir(mode=0o700, parents=True)
+            except OSError as error:
+                yield Item("Folders", name, "missing", f"{path}: {error.strerror}", "name another folder in the configuration")
+                continue
+        if not path.is_dir():
+            near = next(p for p in path.parents if p.exists())
+            made = os.access(near, os.W_OK)
+            yield Item(
+                "Folders",
+                name,
+                "ok" if made else "missing",
+                f"{path} (made when needed)" if made else f"{path} cannot be made",
+                "anfl-agent doctor --fix, or name another folder",
+            )
+            continue
+        free = shutil.disk_usage(path).free
+        if not os.access(path, os.W_OK):
+            yield Item("Folders", name, "missing", f"{path} is not writable", f"chown it to user {procs.user_name(os.geteuid())}")
+        elif free < FREE_FOR_ARTIFACTS:
+            yield Item("Folders", name, "warn", f"{path}: {free >> 20} MiB free", "make room: captures need 256 MiB")
+        else:
+            yield Item("Folders", name, "ok", f"{path} ({free >> 30} GiB free)")
+
+
+async def sources(watch: Watch, ring: Ring) -> Sequence[Item]:
+    """Take one reading from every collector and say how it went and what it cost."""
+    await watch.round()
+    items = []
+    for state in watch.states():
+        if state.state == "absent":
+            items.append(Item("Sources", state.name, "absent", f"not on this host: {state.why}"))
+        elif state.state == "down":
+            items.append(Item("Sources", state.name, "missing", state.why, "see the log with -v"))
+        else:
+            items.append(Item("Sources", state.name, "ok", f"{state.seconds * 1000:.1f} ms a reading"))
+    return items

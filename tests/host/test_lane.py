@@ -1,0 +1,44 @@
+"""Lanes: one thread each, deadlines, no pile-up."""
+
+from __future__ import annotations
+
+import threading
+
+import pytest
+
+from agent.host.lane import Lane, Stalled
+
+
+async def test_a_lane_gives_the_result_or_the_error_of_the_call() -> None:
+    """What the call returns or raises reaches the awaiting side."""
+    lane = Lane("t")
+    assert await lane.run(lambda: 41 + 1, 1.0) == 42
+    with pytest.raises(ZeroDivisionError):
+        await lane.run(lambda: 1 // 0, 1.0)
+    lane.close()
+
+
+async def test_a_timeout_raised_by_the_call_itself_is_not_a_stall() -> None:
+    """TimeoutError from inside the call is its own error."""
+
+    def call() -> None:
+        raise TimeoutError("own")
+
+    lane = Lane("t")
+    with pytest.raises(TimeoutError, match="own"):
+        await lane.run(call, 1.0)
+    lane.close()
+
+
+async def test_a_hung_call_stalls_the_lane_until_it_comes_back() -> None:
+    """Past the deadline the lane says so, refuses a second call, and works again after the first one ends."""
+    release, lane = threading.Event(), Lane("t")
+    with pytest.raises(Stalled):
+        await lane.run(lambda: release.wait(10), 0.02)
+    with pytest.raises(Stalled, match="has not come back"):
+        await lane.run(lambda: 1, 1.0)
+    release.set()
+    while lane.stalled:
+        pass
+    assert await lane.run(lambda: 7, 1.0) == 7
+    lane.close()

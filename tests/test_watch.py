@@ -1,0 +1,152 @@
+"""Sampling rounds: health, absence, stalls, schedule."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from typing import ClassVar
+
+from agent.errors import Unavailable
+from agent.host.lane import InlineLane, Lane
+from agent.model import Event, Metric, Sample, Series
+from agent.watch import Watch
+from tests.fakes.clock import FakeClock
+
+
+@dataclass
+class Source:
+    """A collector that does as it is told."""
+
+    does: Callable[[], Iterable[Sample | Event]]
+    interval: float = 1.0
+    timeout: float = 1.0
+    metrics: ClassVar[tuple[Metric, ...]] = ()
+    may_block: ClassVar[bool] = False
+    calls: int = field(default=0, init=False)
+
+    def collect(self) -> Iterable[Sample | Event]:
+        self.calls += 1
+        return self.does()
+
+
+class Blocking(Source):
+    may_block: ClassVar[bool] = True
+
+
+class Kept:
+    """A sink that remembers."""
+
+    def __init__(self) -> None:
+        self.samples: list[tuple[float, str, str, float]] = []
+
+    def __call__(self, time: float, items: Iterable[Sample | Event]) -> None:
+        for item in items:
+            if isinstance(item, Sample):
+                own = dict(item.series.labels).get("collector", "")
+                self.samples.append((time, item.series.name, own, item.value))
+
+    def last(self, name: str, collector: str = "") -> float:
+        return next(v for _, n, c, v in reversed(self.samples) if (n, c) == (name, collector))
+
+
+LOAD = Series("host_load1")
+
+
+def one() -> list[Sample]:
+    """One good sample."""
+    return [Sample(LOAD, 0.5)]
+
+
+def broken() -> list[Sample]:
+    """A reading that fails."""
+    raise ValueError("garbled line")
+
+
+def absent() -> list[Sample]:
+    """A source this host lacks."""
+    raise Unavailable("no such source here")
+
+
+async def test_a_round_stores_what_collectors_bring_with_the_time_of_the_tick() -> None:
+    """Samples of one round carry one time, and health samples ride along."""
+    clock, kept = FakeClock(1000.0), Kept()
+    await Watch({"load": Source(one)}, kept, clock, lambda name: InlineLane()).round()
+    assert (1000.0, "host_load1", "", 0.5) in kept.samples
+    assert kept.last("agent_collector_up", "load") == 1.0
+
+
+async def test_one_broken_collector_does_not_hide_the_others() -> None:
+    """A collector that raises is down with its reason; its neighbour's samples arrive."""
+    clock, kept = FakeClock(), Kept()
+    watch = Watch({"bad": Source(broken), "load": Source(one)}, kept, clock, lambda name: InlineLane())
+    await watch.round()
+    assert kept.last("agent_collector_up", "bad") == 0.0
+    assert kept.last("host_load1") == 0.5
+    assert [(s.state, s.why) for s in watch.states()] == [("down", "ValueError: garbled line"), ("up", "")]
+
+
+async def test_a_source_this_host_lacks_is_absent_and_asked_again_later() -> None:
+    """Unavailable is no failure: no health sample, state absent, next try a minute on."""
+    clock, kept = FakeClock(), Kept()
+    source = Source(absent)
+    watch = Watch({"psi": source}, kept, clock, lambda name: InlineLane())
+    for _ in range(30):
+        await watch.round()
+        await clock.advance(1.0)
+    assert source.calls == 1
+    assert watch.states()[0].state == "absent"
+    await clock.advance(60.0)
+    await watch.round()
+    assert source.calls == 2
+
+
+async def test_slow_collectors_run_at_their_own_interval() -> None:
+    """A collector with a 10 s interval is read twice in twenty one-second rounds."""
+    clock, kept = FakeClock(), Kept()
+    fast, slow = Source(one), Source(one, interval=10.0)
+    watch = Watch({"fast": fast, "slow": slow}, kept, clock, lambda name: InlineLane())
+    for _ in range(20):
+        await watch.round()
+        await clock.advance(1.0)
+    assert (fast.calls, slow.calls) == (20, 2)
+
+
+async def test_a_collector_that_hangs_stalls_only_its_own_lane() -> None:
+    """While one lane hangs no second call piles up, the shared lane goes on, and the hung one reads down."""
+    release = threading.Event()
+
+    def hang() -> list[Sample]:
+        release.wait(10)
+        return []
+
+    kept = Kept()
+    hung = Blocking(hang, timeout=0.05)
+    watch = Watch({"nfs": hung, "load": Source(one)}, kept, FakeClock(), Lane)
+    try:
+        await watch.round()
+        await asyncio.sleep(0.15)
+        assert kept.last("agent_collector_up", "nfs") == 0.0
+        assert kept.last("host_load1") == 0.5
+        assert hung.calls == 1
+    finally:
+        release.set()
+        watch.close()
+
+
+async def test_running_keeps_one_phase_and_counts_skipped_ticks() -> None:
+    """Rounds come once a second; rounds that a slow one swallowed are counted, not made up."""
+    clock, kept = FakeClock(), Kept()
+    pauses = iter([0.0, 3.5])
+
+    def after() -> None:
+        clock._now += next(pauses, 0.0)  # the round itself took this long
+
+    source = Source(one)
+    watch = Watch({"load": source}, kept, clock, lambda name: InlineLane())
+    task = asyncio.ensure_future(watch.run(after))
+    await clock.advance(8.0)
+    task.cancel()
+    assert kept.last("agent_ticks_skipped_total") == 2.0
+    assert 5 <= source.calls <= 8
