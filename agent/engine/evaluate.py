@@ -1,0 +1,164 @@
+"""The judge's step: symptoms go ok → pending → firing → resolved or gone. Missing data neither fires nor resolves.
+
+Pure: (rules, view, earlier states) → (states, transitions). Only symptoms that are not ok have a state.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Literal
+
+from agent.engine.entities import Entities
+from agent.engine.rounds import Round, RoundCache
+from agent.engine.says import said
+from agent.engine.trees import RuleSet, Symptom, Tree
+from agent.model import ENTITY_ENDED, Event, Labels, Severity, Truth, View
+
+Key = tuple[str, Labels]
+"""Tree name and instance labels."""
+
+LATE_EVENTS = 30.0
+"""Seconds an event may arrive after its own time and still close its instance."""
+
+
+@dataclass(frozen=True)
+class SymptomState:
+    """A symptom that is not ok. ``onset`` is when it began; ``held`` and ``clear`` count seconds known true and known clear."""
+
+    phase: Literal["pending", "firing"]
+    onset: float
+    at: float
+    held: float = 0.0
+    clear: float = 0.0
+    clearing: bool = False
+    missing: bool = False
+    fired: float | None = None
+
+
+@dataclass(frozen=True)
+class JudgeState:
+    """All symptoms that are not ok, after the round at ``at``."""
+
+    at: float = 0.0
+    symptoms: Mapping[Key, SymptomState] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Transition:
+    """One symptom changed. ``missing`` is true if it stands (or fired) without data; ``text`` is the condition with its values."""
+
+    time: float
+    tree: str
+    labels: Labels
+    to: Literal["pending", "firing", "resolved", "gone", "ok", "missing", "data_back"]
+    onset: float
+    severity: Severity
+    missing: bool = False
+    text: str = ""
+
+
+def judge(
+    rules: RuleSet, view: View, state: JudgeState, *, pids: frozenset[str] | None = None, cache: RoundCache | None = None
+) -> tuple[JudgeState, list[Transition]]:
+    """One round over all trees; ``pids`` limits process trees to these processes (known symptoms are always judged on)."""
+    round = Round(view, cache=cache)
+    entities = Entities.of(round)
+    open_, transitions = _close_ended(rules, view, state)
+    after: dict[Key, SymptomState] = {}
+    for tree in rules.trees.values():
+        keys = {*entities.keys(tree, pids), *(labels for name, labels in open_ if name == tree.name)}
+        for labels in sorted(keys):
+            before = open_.get((tree.name, labels))
+            result = tree.symptom.when.evaluate(round, entities.instance(labels))
+            truth = result.value if isinstance(result.value, bool) else None
+            if before is None and truth is False:
+                continue
+            clear = _clear(tree.symptom, truth, before, round, entities, labels)
+            now = _step(tree.symptom, before, truth, clear, view.now)
+            if now is not None:
+                after[tree.name, labels] = now
+            text = said(tree.symptom.when, result) if now is not None and now.phase == "firing" else ""
+            transitions += [replace(t, text=text) for t in _changes(tree, labels, before, now, view.now)]
+    return JudgeState(view.now, after), transitions
+
+
+def _clear(symptom: Symptom, truth: Truth, before: SymptomState | None, round: Round, entities: Entities, labels: Labels) -> Truth:
+    """Is it over? Without ``clear``, when ``when`` is false; never while ``when`` is true."""
+    if before is None or before.phase != "firing" or truth is True:
+        return False
+    if symptom.clear is None:
+        return None if truth is None else not truth
+    value = symptom.clear.evaluate(round, entities.instance(labels)).value
+    return value if isinstance(value, bool) else None
+
+
+def _step(symptom: Symptom, before: SymptomState | None, truth: Truth, clear: Truth, now: float) -> SymptomState | None:
+    """The next state, or None for ok."""
+    true = truth is True or (truth is None and symptom.on_missing == "alert")
+    if before is None:
+        if not true:
+            return None
+        fresh = SymptomState("pending", now, now, missing=truth is None)
+        return _fire(fresh, symptom, now)
+    passed = max(0.0, now - before.at)
+    if before.phase == "pending":
+        if not true:
+            return None if truth is False else replace(before, at=now, missing=True)
+        held = before.held if before.missing and truth is True and symptom.on_missing == "hold" else before.held + passed
+        return _fire(replace(before, at=now, held=held, missing=truth is None), symptom, now)
+    return _resolve(before, symptom, truth, clear, passed, now)
+
+
+def _fire(state: SymptomState, symptom: Symptom, now: float) -> SymptomState:
+    return replace(state, phase="firing", fired=now) if state.held >= symptom.for_ - 1e-9 else state
+
+
+def _resolve(before: SymptomState, symptom: Symptom, truth: Truth, clear: Truth, passed: float, now: float) -> SymptomState | None:
+    """Firing ends after ``keep_for`` seconds known to be clear; unknown stops that clock, anything else sets it back."""
+    if clear is None:
+        return replace(before, at=now, missing=True, clearing=False)
+    if clear is False:
+        return replace(before, at=now, missing=truth is None, clear=0.0, clearing=False)
+    cleared = before.clear + (passed if before.clearing else 0.0)
+    if cleared >= symptom.keep_for - 1e-9:
+        return None
+    return replace(before, at=now, missing=False, clear=cleared, clearing=True)
+
+
+def _changes(tree: Tree, labels: Labels, before: SymptomState | None, now: SymptomState | None, at: float) -> list[Transition]:
+    """What changed, if anything."""
+    known = now or before
+    if known is None:
+        return []
+    made = Transition(at, tree.name, labels, "ok", known.onset, tree.symptom.severity, known.missing)
+    if now is None:
+        return [replace(made, to="resolved" if known.phase == "firing" else "ok", missing=False)]
+    if before is None or before.phase != now.phase:
+        return [replace(made, to=now.phase)]
+    if before.missing != now.missing:
+        return [replace(made, to="missing" if now.missing else "data_back")]
+    return []
+
+
+def _close_ended(rules: RuleSet, view: View, state: JudgeState) -> tuple[dict[Key, SymptomState], list[Transition]]:
+    """Instances whose entity was seen to end (or whose tree is gone) close as gone, before the same labels are judged anew."""
+    events = view.events(ENTITY_ENDED, max(0.0, view.now - state.at) + LATE_EVENTS) if state.symptoms else ()
+    open_: dict[Key, SymptomState] = {}
+    transitions: list[Transition] = []
+    for key, symptom in state.symptoms.items():
+        tree = rules.trees.get(key[0])
+        ended = view.now if tree is None else _ended(key, symptom, events)
+        if ended is None:
+            open_[key] = symptom
+            continue
+        to: Literal["gone", "ok"] = "gone" if symptom.phase == "firing" else "ok"
+        severity = tree.symptom.severity if tree else Severity.WARNING
+        transitions.append(Transition(ended, key[0], key[1], to, symptom.onset, severity))
+    return open_, transitions
+
+
+def _ended(key: Key, symptom: SymptomState, events: Sequence[Event]) -> float | None:
+    """When this very instance ended: an event from before its onset ended an earlier entity of the same name."""
+    mine = set(key[1])
+    return next((e.time for e in events if e.labels and set(e.labels) <= mine and e.time >= symptom.onset), None)

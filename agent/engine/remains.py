@@ -1,0 +1,107 @@
+"""What is not a finding: causes still possible, causes ruled out, checks that could not be made, each with why and what helps."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Collection, Sequence
+
+from agent.engine.confidence import possible
+from agent.engine.findings import gives_culprit
+from agent.engine.rounds import Round
+from agent.engine.trees import Cause
+from agent.engine.walk import Outcome, ProbeKey, Walk
+from agent.model import NotChecked, Possible, RuledOut, Target
+
+ROOM = 1.25
+"""A window needs a little more than its length of samples."""
+
+
+def possibles(walks: Sequence[Walk], named: Collection[tuple[str, str]], round: Round, target: Target) -> tuple[Possible, ...]:
+    """Causes that may hold, each once, the likeliest first; ``named`` are (cause, subject) already found."""
+    best: dict[str, Possible] = {}
+    for walk in walks:
+        for cause in walk.tree.causes:
+            confidence = walk.confidence(cause)
+            if not possible(confidence) or (cause.id, walk.subject) in named:
+                continue
+            open_ = _unknown(cause, walk)
+            try_ = next((t for o in open_ if (t := _try(o, walk, round, target))), "")
+            made = Possible(cause.id, confidence, tuple(o.check.id for o in open_), try_, walk.severity(cause))
+            known = best.get(cause.id)
+            if known is None or (confidence.hi, confidence.lo) > (known.confidence.hi, known.confidence.lo):
+                best[cause.id] = made
+    return tuple(sorted(best.values(), key=lambda p: (-p.severity, -p.confidence.lo, -p.confidence.hi, p.id)))
+
+
+def ruled_out(walks: Sequence[Walk], alive: Collection[str]) -> tuple[RuledOut, ...]:
+    """Causes that no instance leaves open, with the answer that speaks against the likeliest."""
+    best: dict[str, tuple[float, RuledOut]] = {}
+    for walk in walks:
+        for cause in walk.tree.causes:
+            hi = walk.confidence(cause).hi
+            if cause.id not in alive and (cause.id not in best or hi > best[cause.id][0]):
+                best[cause.id] = hi, RuledOut(cause.id, _against(cause, walk))
+    return tuple(made for _, made in best.values())
+
+
+def not_checked(walks: Sequence[Walk], skipped: dict[ProbeKey, str], round: Round, target: Target) -> tuple[NotChecked, ...]:
+    """Checks that could not be made and matter: a look that failed, one left out (``skipped``, with why), and what leaves a
+    cause possible."""
+    found: dict[tuple[str, str], NotChecked] = {}
+    for walk in walks:
+        matter = {n for c in walk.tree.causes if possible(walk.confidence(c)) for n in walk.tree.bearing[c.id]}
+        for outcome in walk.outcomes.values():
+            failed = outcome.evidence is not None and bool(outcome.evidence.because)
+            left_out = skipped.get(outcome.wanted) if outcome.wanted else None
+            if outcome.truth is None and (failed or left_out is not None or outcome.check.id in matter):
+                because = outcome.because + (f": {left_out}" if left_out else "")
+                made = NotChecked(f"{walk.tree.name}.{outcome.check.id}", because, _try(outcome, walk, round, target))
+                found.setdefault((made.id, made.because), made)
+    return tuple(found.values())
+
+
+def _unknown(cause: Cause, walk: Walk) -> list[Outcome]:
+    """The checks that would tell, those that can be made right away first, then those that give the culprit."""
+    open_ = [walk.outcomes[name] for name in cause.checks if walk.outcomes[name].truth is None]
+    return sorted(open_, key=lambda o: (o.wanted is None, not gives_culprit(cause, o)))
+
+
+def _against(cause: Cause, walk: Walk) -> str:
+    for name in cause.require:
+        if walk.outcomes[name].truth is False:
+            return _because(walk.outcomes[name])
+    for name in cause.refute:
+        if walk.outcomes[name].truth is True:
+            return _because(walk.outcomes[name])
+    told = [_because(walk.outcomes[name]) for name in cause.support if walk.outcomes[name].truth is False]
+    return told[0] if told else "too little speaks for it"
+
+
+def _because(outcome: Outcome) -> str:
+    """``anon_steep is false: grow(…) = 0 B/s > 3MiB / 1m``."""
+    if outcome.answer == "skipped":
+        return f"{outcome.check.id} was skipped: {outcome.because}"
+    return f"{outcome.check.id} is {outcome.answer}: {outcome.says}"
+
+
+def _try(outcome: Outcome, walk: Walk, round: Round, target: Target) -> str:
+    """The exact next command that would answer a check."""
+    if outcome.try_:
+        return outcome.try_
+    about = walk.instance.labels.get("pid") or target.pid
+    who = f" --pid {about}" if about else f" --unit {target.unit}" if target.kind == "unit" and target.unit else ""
+    command = f"anfl-agent diagnose {walk.tree.name}{who}"
+    if outcome.wanted is not None:
+        return command + (" --deep" if outcome.check.cost == "heavy" else "")
+    gate = outcome.check.gate
+    if outcome.result is not None and any(n in outcome.check.expr.series and not round.live(n) for n in outcome.result.missing):
+        return "anfl-agent doctor"
+    window = max(outcome.check.expr.longest_window, gate.longest_window if gate else 0.0)
+    return f"{command} --for {_span(window * ROOM)}"
+
+
+def _span(seconds: float) -> str:
+    """A duration as the command line reads it, rounded up."""
+    if seconds <= 120:
+        return f"{max(15, math.ceil(seconds))}s"
+    return f"{math.ceil(seconds / 60)}m" if seconds < 7200 else f"{math.ceil(seconds / 3600)}h"

@@ -1,0 +1,117 @@
+"""Values as people read them, conditions with the figures they saw, and label sets as culprits."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+
+from agent.engine.entities import Entities
+from agent.engine.expr import Compiled
+from agent.engine.rounds import AnswerValue, Result, Term
+from agent.model import Culprit, Labels
+
+_STEPS = ("B", "KiB", "MiB", "GiB", "TiB")
+_KINDS = {
+    "pid": "process",
+    "uuid": "gpu",
+    "mountpoint": "mount",
+    "device": "device",
+    "interface": "link",
+    "peer": "peer",
+    "path": "path",
+    "cgroup": "cgroup",
+    "unit": "unit",
+}
+"""Label → kind of culprit; the first that a label set has decides."""
+
+
+def figure(value: AnswerValue, unit: str = "") -> str:
+    """``3.1 MiB/s``, ``93 %``, ``2 m 5 s``, ``12.4``; None is ``unknown``."""
+    if value is None:
+        return "unknown"
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, str):
+        return f"'{value}'"
+    base, slash, per = unit.partition("/")
+    if value in (float("inf"), float("-inf")):
+        return "never" if base == "seconds" else str(value)
+    return _amount(value, base) + (f"/{'s' if per == 'second' else per}" if slash else "")
+
+
+def _amount(value: float, base: str) -> str:
+    if base == "ratio":
+        return f"{_short(value * 100)} %"
+    if base == "bytes":
+        step = 0
+        while abs(value) >= 1024 and step < len(_STEPS) - 1:
+            value, step = value / 1024, step + 1
+        return f"{_short(value)} {_STEPS[step]}"
+    if base == "seconds":
+        return _seconds(value)
+    return f"{_short(value)} {base}".rstrip()
+
+
+def _seconds(value: float) -> str:
+    size = abs(value)
+    if 0 < size < 1:
+        return f"{_short(value * 1000)} ms"
+    if size < 120:
+        return f"{_short(value)} s"
+    return f"{_short(value / 60)} min" if size < 7200 else f"{_short(value / 3600)} h"
+
+
+def _short(value: float) -> str:
+    """Three digits at most behind a large number, no trailing zeros."""
+    size = abs(value)
+    text = f"{value:.0f}" if size >= 100 else f"{value:.1f}" if size >= 1 else f"{value:.2g}"
+    return text.rstrip("0").rstrip(".") if "." in text and "e" not in text else text
+
+
+def said(condition: Compiled, result: Result) -> str:
+    """The condition with each term's value put behind it: ``grow(process_anonymous_bytes, 30s) = 3.1 MiB/s > 2MiB / 1m``."""
+    text, rest = condition.text, []
+    for term in result.terms:
+        shown = f"{term.text} = {figure(term.value, term.unit)}"
+        replaced = _behind(text, term, shown)
+        if replaced is None:
+            rest.append(shown)
+        else:
+            text = replaced
+    return text + (f" ({'; '.join(rest)})" if rest else "")
+
+
+def _behind(text: str, term: Term, shown: str) -> str | None:
+    """The text with the first untouched mention of the term replaced, or None if it is not there word for word."""
+    found = re.search(rf"(?<!\w){re.escape(term.text)}(?![\w(]| = )", text)
+    return text[: found.start()] + shown + text[found.end() :] if found else None
+
+
+def culprit(labels: Labels, entities: Entities, term: Term | None = None) -> Culprit | None:
+    """Who a label set stands for; ``term`` is the value that singled it out."""
+    named = dict(labels)
+    label = next((k for k in _KINDS if named.get(k)), None)
+    if label is None:
+        return None
+    name, pid, value = named[label], None, None
+    if label == "pid":
+        pid = int(name) if name.isdecimal() else None
+        name = entities.info.get(name, {}).get("comm") or name
+    share = rate = None
+    if term is not None and isinstance(term.value, float | int) and not isinstance(term.value, bool):
+        value = float(term.value)
+        share = value if term.unit == "ratio" else None
+        rate = value if term.unit.endswith("/second") else None
+    detail = figure(value, term.unit) if term is not None and value is not None else ""
+    return Culprit(_KINDS[label], name, pid=pid, uuid=named.get("uuid"), share=share, rate=rate, detail=detail)
+
+
+def number(terms: tuple[Term, ...]) -> float | None:
+    """The first figure among a condition's terms: how steep, how full, how long."""
+    return next((float(t.value) for t in terms if isinstance(t.value, float | int) and not isinstance(t.value, bool)), None)
+
+
+def names_in(condition: Compiled, known: Mapping[str, object] | frozenset[str]) -> list[str]:
+    """The known names a condition uses, in the order it mentions them."""
+    found = [w for w in re.findall(r"[A-Za-z_]\w*", condition.text) if w in known]
+    return list(dict.fromkeys(found))
