@@ -16,6 +16,7 @@ from operator import add, mul, sub
 
 _HEADER = struct.Struct("<HHB")  # length of what follows, number of values, form
 _LINE = struct.Struct("<qq")  # first integer, smallest delta
+_DOUBLE = struct.Struct("<d")
 _CONSTANT, _BITS, _INTEGERS = 0, 1, 2
 _SCALES = (1, 100, 1000, 1_000_000, 1_000_000_000)
 _CODES = ("B", "H", "I", "Q")
@@ -45,7 +46,7 @@ def unpack(data: bytes, at: int = 0) -> array[float]:
     length, count, form = _HEADER.unpack_from(data, at)
     at += _HEADER.size
     if form == _CONSTANT:
-        return array("d", data[at : at + 8]) * count
+        return array("d", _DOUBLE.unpack_from(data, at)) * int(count)
     body = data[at : at + length]
     return _from_bits(body, count) if form == _BITS else _from_integers(body, count, form - _INTEGERS)
 
@@ -103,9 +104,9 @@ def _integers(values: array[float]) -> tuple[int, bytes] | None:
         low = min(deltas)
         width = _width(max(deltas) - low)
         line = _LINE.pack(ints[0], low)
+        rest = array(_CODES[width], [d - low for d in deltas] if low else deltas)
     except (ValueError, OverflowError, struct.error):  # NaN, infinity, or beyond 64 bits
         return None
-    rest = array(_CODES[width], [d - low for d in deltas] if low else deltas)
     return _INTEGERS + 4 * index + width, line + _deflate(_planes(rest.tobytes(), 1 << width))
 
 

@@ -53,23 +53,22 @@ class Ring:
             self._turn(time)
         find = self._by_handle.get
         for item in items:
+            kept = None
             try:
-                series, value = item  # type: ignore[misc]
-            except TypeError:
-                self._add_event(item)  # type: ignore[arg-type]
-                continue
-            kept = find(series)
-            try:
-                # the common case: another series of this tick has already written the time
-                if kept is not None and kept.times[len(kept.values)] == time:
-                    kept.values.append(value)
+                kept = find(item[0])  # type: ignore[index]  # by position: unpacking a named tuple takes longer
+                values = kept.values  # type: ignore[union-attr]
+                if kept.times[len(values)] == time:  # type: ignore[union-attr]  # another series of this tick wrote the time
+                    values.append(item[1])  # type: ignore[index]
                     continue
-            except IndexError:
+            except (IndexError, AttributeError):  # the first sample of this tick; a handle not seen before
                 pass
             except TypeError:
-                self.dropped += 1
+                if isinstance(item, Event):
+                    self._add_event(item)
+                else:
+                    self.dropped += 1
                 continue
-            self._place(kept, series, value, time, interval)
+            self._place(kept, item[0], item[1], time, interval)  # type: ignore[index]
 
     def _turn(self, time: float) -> None:
         """A new tick: a bounded share of the packing and of the looking-over."""
