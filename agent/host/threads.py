@@ -26,6 +26,7 @@ class WaitKind(StrEnum):
     POLL = "poll"  # select, poll: a socket with a time limit
     SLEEP = "sleep"
     IO = "io"  # read, write, receive, send, connect, sync
+    ACCEPT = "accept"  # a server with nothing to do
     CHILD = "child"  # waits for a process
     OTHER = "other"
     UNKNOWN = "unknown"  # may not be read
@@ -36,7 +37,8 @@ _X86 = {
     WaitKind.EPOLL: (232, 281, 441),
     WaitKind.POLL: (7, 271, 23, 270),
     WaitKind.SLEEP: (35, 230),
-    WaitKind.IO: (0, 1, 17, 18, 19, 20, 42, 43, 44, 45, 46, 47, 73, 74, 75, 288, 299, 307, 2, 257, 16),
+    WaitKind.IO: (0, 1, 17, 18, 19, 20, 42, 44, 45, 46, 47, 73, 74, 75, 299, 307, 2, 257, 16),
+    WaitKind.ACCEPT: (43, 288),
     WaitKind.CHILD: (61, 247),
 }
 _ARM = {
@@ -44,7 +46,8 @@ _ARM = {
     WaitKind.EPOLL: (22, 441),
     WaitKind.POLL: (73, 72),
     WaitKind.SLEEP: (101, 115),
-    WaitKind.IO: (63, 64, 65, 66, 67, 68, 32, 82, 83, 202, 203, 206, 207, 211, 212, 242, 243, 269, 56, 29),
+    WaitKind.IO: (63, 64, 65, 66, 67, 68, 32, 82, 83, 203, 206, 207, 211, 212, 243, 269, 56, 29),
+    WaitKind.ACCEPT: (202, 242),
     WaitKind.CHILD: (260, 95),
 }
 _TABLES = {"x86_64": _X86, "aarch64": _ARM}
