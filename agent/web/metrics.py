@@ -1,0 +1,69 @@
+"""The agent's own counters at the foot of the page: the few that are not series of the ring."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+from agent import __version__
+from agent.store.ring import Ring
+
+if TYPE_CHECKING:
+    from prometheus_client.metrics_core import Metric
+
+SIZE_EVERY_TICKS = 60
+"""The ring's size is summed over all its series; once a minute is enough."""
+
+
+class OwnCounters:
+    """What the page and the ring did so far; rendered by prometheus_client."""
+
+    def __init__(self, ring: Ring) -> None:
+        self._ring = ring
+        self._size = (-SIZE_EVERY_TICKS, 0)
+        self.requests: dict[tuple[str, int], int] = {}  # (path, status) -> count
+        self.refused_connections = 0
+        self._renders = 0
+        self._render_seconds = 0.0
+
+    def count(self, path: str, status: int) -> None:
+        """One request answered."""
+        self.requests[path, status] = self.requests.get((path, status), 0) + 1
+
+    def rendered(self, seconds: float) -> None:
+        """The page was rendered once."""
+        self._renders += 1
+        self._render_seconds += seconds
+
+    def render(self, openmetrics: bool) -> bytes:
+        """The lines of this collector in one of the two formats; OpenMetrics ends with its EOF mark."""
+        from prometheus_client import exposition
+        from prometheus_client.openmetrics import exposition as openmetrics_exposition
+
+        latest = openmetrics_exposition.generate_latest if openmetrics else exposition.generate_latest
+        return bytes(latest(self))
+
+    def collect(self) -> Iterator[Metric]:
+        """The families, as prometheus_client wants them."""
+        from prometheus_client.metrics_core import CounterMetricFamily, GaugeMetricFamily, InfoMetricFamily, SummaryMetricFamily
+
+        ring = self._ring
+        yield InfoMetricFamily("anfl_agent", "The running agent.", {"version": __version__})
+        requests = CounterMetricFamily("anfl_agent_http_requests", "Requests answered.", labels=("path", "status"))
+        for (path, status), count in sorted(self.requests.items()):
+            requests.add_metric((path, str(status)), count)
+        yield requests
+        yield CounterMetricFamily("anfl_agent_http_refused_connections", "Connections over the limit.", self.refused_connections)
+        yield SummaryMetricFamily("anfl_agent_page_render_seconds", "Rendering the page.", self._renders, self._render_seconds)
+        yield GaugeMetricFamily("anfl_agent_series", "Series in memory that have not ended.", len(ring))
+        yield GaugeMetricFamily("anfl_agent_history_bytes", "Memory the history takes.", self._bytes(), unit="bytes")
+        yield CounterMetricFamily("anfl_agent_samples_dropped", "Samples refused: old, no number, too many series.", ring.dropped)
+        yield CounterMetricFamily("anfl_agent_events_dropped", "Events pushed out by newer ones.", ring.events_dropped)
+        yield CounterMetricFamily("anfl_agent_history_restarts", "Times a stepped clock made history start anew.", ring.restarts)
+
+    def _bytes(self) -> int:
+        tick, size = self._size
+        if self._ring.ticks - tick >= SIZE_EVERY_TICKS:
+            size = self._ring.bytes
+            self._size = (self._ring.ticks, size)
+        return size

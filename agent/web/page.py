@@ -1,0 +1,146 @@
+"""The metrics page: rendered at most once a tick, from kept line beginnings; never collected on scrape.
+
+A family whose values have not changed since the last rendering is not rendered again, which on most nodes is most of them.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+import zlib
+from array import array
+from collections.abc import Callable, Iterable
+from math import isfinite
+
+from agent.model import Kind, Labels, Metric
+from agent.store.ring import Ring
+from agent.store.series import Kept
+
+PREFIX = "anfl_"
+OPENMETRICS = "application/openmetrics-text; version=1.0.0; charset=utf-8"
+PLAIN = "text/plain; version=0.0.4; charset=utf-8"
+_GZIP_PIECE = 256 << 10  # about 3 ms of work at level 1 between two turns of the loop
+_LABEL = str.maketrans({"\\": "\\\\", '"': '\\"', "\n": "\\n"})
+_HELP = str.maketrans({"\\": "\\\\", "\n": "\\n"})
+
+
+def line_start(name: str, labels: Labels) -> str:
+    """A sample line up to its value."""
+    if not labels:
+        return f"{PREFIX}{name} "
+    pairs = ",".join([f'{key}="{value.translate(_LABEL)}"' for key, value in labels])
+    return f"{PREFIX}{name}{{{pairs}}} "
+
+
+def number(value: float) -> str:
+    """A value as both formats spell it."""
+    if isfinite(value):
+        return repr(value)
+    return "NaN" if value != value else "+Inf" if value > 0 else "-Inf"
+
+
+def head(metric: Metric, openmetrics: bool) -> bytes:
+    """The HELP and TYPE lines of a family. OpenMetrics names a counter's family without ``_total``, an info's without ``_info``."""
+    name, kind = PREFIX + metric.name, metric.kind.value
+    if not openmetrics:
+        kind = "gauge" if metric.kind is Kind.INFO else kind
+        return f"# HELP {name} {metric.help.translate(_HELP)}\n# TYPE {name} {kind}\n".encode()
+    ending = {Kind.COUNTER: "_total", Kind.INFO: "_info"}.get(metric.kind, "")
+    if not name.endswith(ending):
+        kind, ending = "unknown", ""
+    name = name.removesuffix(ending)
+    unit = f"# UNIT {name} {metric.unit}\n" if metric.unit and name.endswith("_" + metric.unit) else ""
+    return f"# HELP {name} {metric.help.translate(_LABEL)}\n# TYPE {name} {kind}\n{unit}".encode()
+
+
+class _Family:
+    """All series of one name: their line beginnings, and their lines as last rendered."""
+
+    __slots__ = ("_kept", "_name", "_starts", "_values", "body", "heads")
+
+    def __init__(self, metric: Metric) -> None:
+        self._name = metric.name
+        self.heads = (head(metric, False), head(metric, True))
+        self.body = b""
+        self._kept: list[Kept] = []
+        self._starts: list[str] = []
+        self._values = array("d")
+
+    def render(self, live: list[Kept]) -> None:
+        """Bring ``body`` up to date."""
+        values = array("d", [kept.values[-1] for kept in live])
+        changed = live != self._kept
+        if changed:
+            self._kept, self._starts = live, [line_start(self._name, kept.labels) for kept in live]
+        elif values.tobytes() == self._values.tobytes():
+            return
+        self._values = values
+        spell: Callable[[float], str] = repr if isfinite(sum(values)) else number
+        text = "\n".join(map(str.__add__, self._starts, map(spell, values)))
+        self.body = f"{text}\n".encode() if live else b""
+
+
+class Page:
+    """Both formats of the page, plain and compressed.
+
+    ``appendix(openmetrics)`` gives the lines at the foot, ``on_render(seconds)`` is told what each rendering took.
+    """
+
+    def __init__(
+        self,
+        ring: Ring,
+        metrics: Iterable[Metric],
+        appendix: Callable[[bool], bytes],
+        on_render: Callable[[float], None] = lambda seconds: None,
+    ) -> None:
+        self._ring = ring
+        self._families = {metric.name: _Family(metric) for metric in sorted(metrics, key=lambda metric: metric.name)}
+        self._appendix = appendix
+        self._on_render = on_render
+        self._tick = -1
+        self._texts: dict[bool, bytes] = {}
+        self._zipped: dict[bool, bytes] = {}
+        self._zipping = asyncio.Lock()
+
+    def text(self, openmetrics: bool = False) -> bytes:
+        """The page as of the newest tick."""
+        if self._tick != self._ring.ticks:
+            self._render()
+        text = self._texts.get(openmetrics)
+        if text is None:
+            parts = [part for f in self._families.values() if f.body for part in (f.heads[openmetrics], f.body)]
+            text = self._texts[openmetrics] = b"".join([*parts, self._appendix(openmetrics)])
+        return text
+
+    async def zipped(self, openmetrics: bool = False) -> bytes:
+        """The page compressed (gzip, level 1), once a tick however many ask; large pages in pieces, so that the loop turns."""
+        async with self._zipping:
+            text = self.text(openmetrics)
+            found = self._zipped.get(openmetrics)
+            if found is None:
+                found = await _gzip(text)
+                if self._texts.get(openmetrics) is text:
+                    self._zipped[openmetrics] = found
+            return found
+
+    def _render(self) -> None:
+        began = time.perf_counter()
+        self._tick = self._ring.ticks
+        self._texts.clear()
+        self._zipped.clear()
+        for name in self._ring.names():
+            if name not in self._families:  # nobody declared it: shown all the same
+                self._families[name] = _Family(Metric(name, Kind.GAUGE, "", "Not declared by any collector."))
+        for name, family in self._families.items():
+            family.render(self._ring.live(name))
+        self._on_render(time.perf_counter() - began)
+
+
+async def _gzip(text: bytes) -> bytes:
+    packer = zlib.compressobj(1, zlib.DEFLATED, 31)
+    parts = []
+    for start in range(0, len(text), _GZIP_PIECE):
+        parts.append(packer.compress(text[start : start + _GZIP_PIECE]))
+        if len(text) > _GZIP_PIECE:
+            await asyncio.sleep(0)
+    return b"".join([*parts, packer.flush()])
