@@ -93,11 +93,12 @@ def _try(outcome: Outcome, walk: Walk, round: Round, target: Target) -> str:
     command = f"anfl-agent diagnose {walk.tree.name}{who}"
     if outcome.wanted is not None:
         return command + (" --deep" if outcome.check.cost == "heavy" else "")
-    gate = outcome.check.gate
-    if outcome.result is not None and any(n in outcome.check.expr.series and not round.live(n) for n in outcome.result.missing):
+    asked = [walk.outcomes[name] for name in walk.tree.behind([outcome.check.id])]
+    unknown = [o for o in asked if o.result is not None and o.truth is None]
+    if any(n in o.check.expr.series and not round.live(n) for o in unknown for n in (o.result.missing if o.result else ())):
         return "anfl-agent doctor"
-    window = max(outcome.check.expr.longest_window, gate.longest_window if gate else 0.0)
-    return f"{command} --for {_span(window * ROOM)}"
+    windows = [c.longest_window for o in (outcome, *unknown) for c in (o.check.expr, o.check.gate) if c is not None]
+    return f"{command} --for {_span(max(windows) * ROOM)}"
 
 
 def _span(seconds: float) -> str:

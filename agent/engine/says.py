@@ -25,6 +25,9 @@ _KINDS = {
 """Label → kind of culprit; the first that a label set has decides."""
 
 
+_GROUPS = {"(", "and(", "or(", "not("}
+
+
 def figure(value: AnswerValue, unit: str = "") -> str:
     """``3.1 MiB/s``, ``93 %``, ``2 m 5 s``, ``12.4``; None is ``unknown``."""
     if value is None:
@@ -70,21 +73,34 @@ def _short(value: float) -> str:
 
 def said(condition: Compiled, result: Result) -> str:
     """The condition with each term's value put behind it: ``grow(process_anonymous_bytes, 30s) = 3.1 MiB/s > 2MiB / 1m``."""
-    text, rest = condition.text, []
+    text = condition.text
+    calls, shown, rest = _calls(text), dict[int, str](), []
     for term in result.terms:
-        shown = f"{term.text} = {figure(term.value, term.unit)}"
-        replaced = _behind(text, term, shown)
-        if replaced is None:
-            rest.append(shown)
-        else:
-            text = replaced
+        value = f" = {figure(term.value, term.unit)}"
+        spots = [m for m in re.finditer(rf"(?<!\w){re.escape(term.text)}(?![\w(])", text) if not _inside(m.span(), calls)]
+        free = [m for m in spots if m.end() not in shown]
+        if free:
+            shown[free[0].end()] = value
+        elif not spots:
+            rest.append(term.text + value)
+    for end in sorted(shown, reverse=True):
+        text = text[:end] + shown[end] + text[end:]
     return text + (f" ({'; '.join(rest)})" if rest else "")
 
 
-def _behind(text: str, term: Term, shown: str) -> str | None:
-    """The text with the first untouched mention of the term replaced, or None if it is not there word for word."""
-    found = re.search(rf"(?<!\w){re.escape(term.text)}(?![\w(]| = )", text)
-    return text[: found.start()] + shown + text[found.end() :] if found else None
+def _calls(text: str) -> list[tuple[int, int]]:
+    """The outermost calls of a condition."""
+    found, open_ = list[tuple[int, int]](), list[int]()
+    for match in re.finditer(r"\w*\(|\)", text):
+        if match.group() != ")":
+            open_.append(-1 if match.group() in _GROUPS else match.start())
+        elif open_ and (start := open_.pop()) >= 0 and all(at < 0 for at in open_):
+            found.append((start, match.end()))
+    return found
+
+
+def _inside(span: tuple[int, int], calls: list[tuple[int, int]]) -> bool:
+    return any(start <= span[0] and span[1] <= end and (start, end) != span for start, end in calls)
 
 
 def culprit(labels: Labels, entities: Entities, term: Term | None = None) -> Culprit | None:

@@ -110,9 +110,10 @@ class Tree:
     @cached_property
     def bearing(self) -> Mapping[str, frozenset[str]]:
         """Cause → all checks whose answers reach it: its own and those behind their conditions and gates."""
-        return {cause.id: self._behind(cause.checks) for cause in self.causes}
+        return {cause.id: self.behind(cause.checks) for cause in self.causes}
 
-    def _behind(self, names: Iterable[str]) -> frozenset[str]:
+    def behind(self, names: Iterable[str]) -> frozenset[str]:
+        """These checks and all that their conditions and gates ask for."""
         todo, seen = list(names), set(names)
         while todo:
             check = self.checks[todo.pop()]

@@ -63,7 +63,7 @@ def test_every_mistake_is_named_at_its_place() -> None:
         "t0.yaml:11:85: unknown series, answer or check 'leek_share'; did you mean 'leak_share'?",
         "t0.yaml:15:15: unknown check 'one_sight'; did you mean 'one_site'?",
         "t0.yaml:17:16: unknown cause 'memory.oom-rysk'; did you mean 'memory.oom-risk'?",
-        "t0.yaml:19:65: a weight is above 0 and at most 1, got 1.6",
+        "t0.yaml:19:57: a weight is above 0 and at most 1, got 1.6",
     ]
 
 
@@ -112,7 +112,8 @@ def test_a_tree_with_a_mistake_does_not_take_the_others_along() -> None:
 def test_a_site_lays_its_changes_over_a_tree_by_id() -> None:
     """An overlay replaces keys of what it names, adds what is new, and its own mistakes carry its own place."""
     over = (
-        "tree: memory\nsymptom: {for: 10m}\nchecks: [{id: steep, expr: process_threads > 3}, {id: extra, expr: process_threads > 9}]\n"
+        "tree: memory\nsymptom: {for: 10m}\n"
+        "checks: [{id: steep, expr: process_threads > 3}, {id: extra, expr: process_threads > 9}]\n"
         "causes: {memory.oom-risk: {severity: notice, support: {extra: 0.9}}}"
     )
     rules, problems = load_rules({"memory.yaml": TREE}, CATALOG, overlay={"site.yaml": over})

@@ -1,0 +1,63 @@
+"""Figures and conditions in words."""
+
+from __future__ import annotations
+
+import pytest
+
+from agent.engine.entities import Entities
+from agent.engine.expr import Instance, Round, Scope, Term, compile_expr
+from agent.engine.says import culprit, figure, said
+from agent.model import Culprit, labels
+from tests.fakes.rules import CATALOG, of, process
+from tests.fakes.view import FakeView
+
+
+@pytest.mark.parametrize(
+    ("value", "unit", "text"),
+    [
+        (3250585.6, "bytes/second", "3.1 MiB/s"),
+        (0.934, "ratio", "93.4 %"),
+        (0.005, "ratio", "0.5 %"),
+        (90.0, "seconds", "90 s"),
+        (0.08, "seconds", "80 ms"),
+        (900.0, "seconds", "15 min"),
+        (float("inf"), "seconds", "never"),
+        (12.40, "", "12.4"),
+        (1.5, "cores", "1.5 cores"),
+        (0.0, "bytes", "0 B"),
+        (100.0, "", "100"),
+        (1234567.0, "", "1234567"),
+        (None, "bytes", "unknown"),
+        (True, "", "yes"),
+        ("leak", "str", "'leak'"),
+    ],
+)
+def test_figures_read_like_figures(value: float | str | bool | None, unit: str, text: str) -> None:
+    """Base units become the units people think in."""
+    assert figure(value, unit) == text
+
+
+def test_a_condition_shows_what_it_saw() -> None:
+    """Each term gets its value behind it, the threshold stays as written."""
+    view = FakeView.of({of("process_threads", 1): "12*10", "host_load1": "3*10"})
+    condition = compile_expr("process_threads > 10 and host_load1 > 2", Scope(CATALOG.metrics, ("pid",)))
+    result = condition.evaluate(Round(view), Instance({"pid": "1"}))
+    assert said(condition, result) == "process_threads = 12 > 10 and host_load1 = 3 > 2"
+
+
+def test_a_name_inside_another_name_is_left_alone() -> None:
+    """``a`` is not shown inside ``a_b``, and a term mentioned twice is shown once each."""
+    view = FakeView.of({"host_load1": "3*400"})
+    condition = compile_expr("avg(host_load1, 1m) > 2 and host_load1 > 1", Scope(CATALOG.metrics))
+    text = said(condition, condition.evaluate(Round(view), Instance()))
+    assert text == "avg(host_load1, 1m) = 3 > 2 and host_load1 = 3 > 1"
+
+
+def test_label_sets_become_culprits() -> None:
+    """A pid is a process with its name, a mount a mount; the figure that singled it out goes along."""
+    view = FakeView.of({process(7, comm="hog"): "1*5"})
+    entities = Entities.of(Round(view))
+    assert culprit(labels(pid=7), entities, Term("x", 0.5, "ratio")) == Culprit("process", "hog", pid=7, share=0.5, detail="50 %")
+    assert culprit(labels(mountpoint="/data", device="sda"), entities) == Culprit("mount", "/data")
+    assert culprit(labels(interface="eth0"), entities, Term("x", 5.0, "/second")) == Culprit("link", "eth0", rate=5.0, detail="5/s")
+    assert culprit(labels(odd="x"), entities) is None
