@@ -1,8 +1,8 @@
-"""Who waits for a lock, who holds it, and whether threads wait for each other. Pure: stacks, kernel states, sources in; answers out.
+"""Who waits for a lock, who holds it, whether threads wait for each other. Pure: stacks, kernel states and sources in, answers out.
 
 A thread waits for a lock if the kernel has it in a futex without time limit and its innermost Python frame stands on a line that
-takes a lock. ``Condition.wait``, ``queue.get``, ``join``, idle pools and event loops wait inside the standard library and never count;
-waiters for the interpreter lock wait with a time limit, 200 times a second, and never count either.
+takes a lock. ``Condition.wait``, ``queue.get``, ``join``, idle pools and event loops wait inside the standard library and never
+count; waiters for the interpreter lock wait with a time limit, 200 times a second, and never count either.
 """
 
 from __future__ import annotations

@@ -1,0 +1,124 @@
+"""TCP sockets of one network namespace: ``/proc/PID/net/tcp`` for the queues, sock_diag for the length a listen queue may reach."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import socket
+import struct
+from collections.abc import Container, Iterator
+from typing import NamedTuple
+
+from agent.host.procfs import read_once
+from agent.host.text import clean
+
+LISTEN, ESTABLISHED, CLOSE_WAIT = 10, 1, 8
+_SOCK_DIAG, _BY_FAMILY, _DUMP, _DONE, _ERROR = 4, 20, 0x301, 3, 2
+_TABLE_LIMIT = 32 << 20
+
+
+class Socket(NamedTuple):
+    """One TCP socket. For a listener ``receive`` counts connections that wait to be accepted, else bytes that wait to be read."""
+
+    inode: int
+    state: int
+    local: tuple[str, int]
+    remote: tuple[str, int]
+    send: int
+    receive: int
+
+
+def table(pid: int, wanted: Container[int], proc: str = "/proc") -> list[Socket]:
+    """The TCP sockets in the process's network namespace with a ``wanted`` inode; OSError as the kernel gives it."""
+    found = []
+    for name in ("tcp", "tcp6"):
+        try:
+            raw = read_once(f"{proc}/{pid}/net/{name}", _TABLE_LIMIT)
+        except FileNotFoundError:
+            if name == "tcp":
+                raise
+            continue
+        found += parse(raw, wanted)
+    return found
+
+
+def parse(raw: bytes, wanted: Container[int]) -> list[Socket]:
+    """The text of ``net/tcp`` or ``net/tcp6``; a host's table is long, so only what is wanted is taken apart."""
+    found = []
+    for line in raw.splitlines()[1:]:
+        words = line.split(None, 10)
+        if len(words) < 10 or not words[9].isdigit() or int(words[9]) not in wanted:
+            continue
+        send, _, receive = words[4].partition(b":")
+        with contextlib.suppress(ValueError):
+            found.append(
+                Socket(int(words[9]), int(words[3], 16), _address(words[1]), _address(words[2]), int(send, 16), int(receive, 16))
+            )
+    return found
+
+
+def _address(raw: bytes) -> tuple[str, int]:
+    digits, _, port = raw.partition(b":")
+    packed = bytes.fromhex(digits.decode())
+    words = struct.unpack(f"={len(packed) // 4}I", packed)
+    ordered = struct.pack(f">{len(words)}I", *words)
+    if len(ordered) == 16 and ordered[:12] == bytes(10) + b"\xff\xff":
+        ordered = ordered[12:]
+    family = socket.AF_INET if len(ordered) == 4 else socket.AF_INET6
+    return socket.inet_ntop(family, ordered), int(port, 16)
+
+
+def inodes(pid: int, proc: str = "/proc") -> dict[int, int]:
+    """Socket inodes the process holds → descriptor; OSError as the kernel gives it."""
+    found = {}
+    for name in os.listdir(f"{proc}/{pid}/fd"):
+        try:
+            link = clean(os.readlink(f"{proc}/{pid}/fd/{name}"))
+        except OSError:
+            continue
+        if link.startswith("socket:[") and link[8:-1].isdigit():
+            found[int(link[8:-1])] = int(name)
+    return found
+
+
+def same_network(pid: int, proc: str = "/proc") -> bool:
+    """True if the process shares our network namespace; False where it cannot be told."""
+    try:
+        return os.stat(f"{proc}/{pid}/ns/net").st_ino == os.stat(f"{proc}/self/ns/net").st_ino
+    except OSError:
+        return False
+
+
+def backlog_limits() -> dict[int, int]:
+    """Inode of each listener in our own network namespace → how many connections may wait; empty where the kernel does not say."""
+    found: dict[int, int] = {}
+    for family in (socket.AF_INET, socket.AF_INET6):
+        try:
+            found.update(_listeners(family))
+        except OSError:
+            continue
+    return found
+
+
+def _listeners(family: int) -> dict[int, int]:
+    request = struct.pack("=BBBBI48x", family, socket.IPPROTO_TCP, 0, 0, 1 << LISTEN)
+    header = struct.pack("=IHHII", 16 + len(request), _BY_FAMILY, _DUMP, 1, 0)
+    found: dict[int, int] = {}
+    with socket.socket(socket.AF_NETLINK, socket.SOCK_RAW | socket.SOCK_CLOEXEC, _SOCK_DIAG) as door:
+        door.settimeout(1.0)
+        door.send(header + request)
+        while True:
+            for kind, body in _messages(door.recv(1 << 18)):
+                if kind in (_DONE, _ERROR):
+                    return found
+                *_, wqueue, _uid, inode = struct.unpack_from("=IIIII", body, 52)
+                found[inode] = wqueue
+
+
+def _messages(data: bytes) -> Iterator[tuple[int, bytes]]:
+    while len(data) >= 16:
+        length, kind = struct.unpack_from("=IH", data)
+        if length < 16:
+            return
+        yield kind, data[16:length]
+        data = data[(length + 3) & ~3 :]
