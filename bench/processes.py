@@ -11,6 +11,7 @@ nothing else; ``psutil`` asks for times, memory, I/O, descriptors and threads of
 from __future__ import annotations
 
 import argparse
+import contextlib
 import gc
 import json
 import os
@@ -74,7 +75,13 @@ def ours() -> Callable[[], None]:
 
 def floor() -> Callable[[], None]:
     """The least a reader can do: one read of every process's stat line over a kept descriptor, not even parsed."""
-    kept = [os.open(f"/proc/{pid}/stat", os.O_RDONLY) for pid in os.listdir("/proc") if pid.isdigit()]
+    from agent.collectors._proc import raise_limit
+
+    raise_limit()
+    kept: list[int] = []
+    for pid in filter(str.isdigit, os.listdir("/proc")):
+        with contextlib.suppress(OSError):
+            kept.append(os.open(f"/proc/{pid}/stat", os.O_RDONLY))
 
     def tick() -> None:
         for fd in kept:
@@ -126,7 +133,8 @@ def measure(count: int, seconds: float, warm: float, rounds: int) -> dict[str, d
         time.sleep(2)
         for _ in range(rounds):
             for name in CONTENDERS:
-                argv = [sys.executable, __file__, "--contender", name, "--seconds", str(seconds), "--warm", str(warm)]
+                before = warm if name == "ours" else 5.0
+                argv = [sys.executable, __file__, "--contender", name, "--seconds", str(seconds), "--warm", str(before)]
                 runs[name].append(json.loads(subprocess.run(argv, check=True, stdout=subprocess.PIPE).stdout))
     finally:
         helper.communicate()
@@ -154,7 +162,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--procs", default="500,2000", help="sizes of the load, separated by commas")
     parser.add_argument("--seconds", type=float, default=20.0, help="measured time of each contender")
-    parser.add_argument("--warm", type=float, default=14.0, help="time before that, so that quiet processes are known as quiet")
+    parser.add_argument(
+        "--warm", type=float, default=30.0, help="time before that, so that ours knows the quiet ones (others: 5 s)"
+    )
     parser.add_argument("--rounds", type=int, default=1, help="times all contenders take their turn")
     parser.add_argument("--json", type=Path, help="write the figures here")
     parser.add_argument("--load", type=int, help=argparse.SUPPRESS)

@@ -13,8 +13,8 @@ from agent.host.procstat import TICKS
 
 CPU_SHARE = 0.02
 """Share of one core below which a process is not busy enough to be chosen for its CPU."""
-LARGE_PAGES = 4096
-"""Size (16 MiB of 4 KiB pages) below which nobody is chosen for being large."""
+LARGE_PAGES = 2048
+"""Size (8 MiB of 4 KiB pages) below which nobody is chosen for being large."""
 GROWTH_PAGES = 256
 """Growth over 30-40 s (1 MiB of 4 KiB pages) below which nobody is chosen for growing."""
 IO_RATE = 65536.0

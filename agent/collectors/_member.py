@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import os
 import re
 
@@ -31,18 +32,17 @@ class Member:
     of at most 64 threads has them summed over its threads, never falling.
     """
 
-    __slots__ = ("_board", "_files", "_fresh", "_info", "_sums", "anonymous", "fds", "keep_until", "p", "swapped")
+    __slots__ = ("_base", "_board", "_files", "_fresh", "_info", "_sums", "keep_until", "p")
 
     def __init__(self, p: Proc, proc: str, boot: float) -> None:
         self.p = p
-        base = f"{proc}/{p.pid}"
+        self._base = base = f"{proc}/{p.pid}"
         self._files = {name: KeptFile(f"{base}/{name}", 2048) for name in ("status", "io", "schedstat")}
         self._board = Board(labels(pid=p.pid))
         self._info: Sample | None = None
         self._sums = ThreadSums(base)
         self._fresh = True
         self.keep_until = 0.0
-        self.anonymous = self.swapped = self.fds = 0
         self._board.put({"process_start_time_seconds": boot + p.start / TICKS} | _limit(base))
 
     def name(self, **told: str | int) -> None:
@@ -91,31 +91,31 @@ class Member:
     def _from_files(self, pinned: bool) -> None:
         values: dict[str, float] = {}
         status = self._read("status")
+        anon, swapped, fds, _ = self.p.sizes or (0, 0, 0, 0)
         if status:
             sizes = _SIZES.search(status)  # a zombie has none
             anon, file, shared, swapped = (int(kb) * 1024 for kb in sizes.groups()) if sizes else (0, 0, 0, 0)
-            self.anonymous, self.swapped = anon, swapped
             values |= {"process_anonymous_bytes": anon, "process_file_bytes": file, "process_shared_bytes": shared}
             values["process_swap_bytes"] = swapped
         if switches := _SWITCHES.search(status):
-            self._sums.leader(delay=self._delay(), voluntary=int(switches[1]), involuntary=int(switches[2]))
-            if pinned:
-                blocked = self._sums.all_threads(self.p.threads)
-                values["process_blocked"] = float(blocked or self.p.state == b"D")
-            values |= self._sums.values()
+            self._add_waits(int(switches[1]), int(switches[2]), pinned, values)
         if done := _IO.search(self._read("io")):
             values["process_read_chars_total"] = int(done[1])
             values["process_read_bytes_total"] = int(done[2])
             values["process_written_bytes_total"] = int(done[3])
-        count = count_fds(self._files["status"].path.removesuffix("/status"))
+        count = count_fds(self._base)
         if count is not None:
-            self.fds = count
-            values["process_open_fds"] = count
+            values["process_open_fds"] = fds = count
+        self.p.sizes = (anon, swapped, fds, self.p.rss)
         self._board.put(values)
 
-    def _delay(self) -> int:
+    def _add_waits(self, voluntary: int, involuntary: int, pinned: bool, values: dict[str, float]) -> None:
         parts = self._read("schedstat").split()
-        return int(parts[1]) if len(parts) > 1 else 0
+        self._sums.leader(int(parts[1]) if len(parts) > 1 else 0, voluntary, involuntary)
+        if pinned:
+            blocked = self._sums.all_threads(self.p.threads)
+            values["process_blocked"] = float(blocked or self.p.state == b"D")
+        values |= self._sums.values()
 
     def _read(self, name: str) -> bytes:
         """One file, or nothing where it is closed to us; the sweep tells when the process has ended."""
@@ -134,26 +134,26 @@ class Member:
 def count_fds(base: str) -> int | None:
     """Open descriptors: the size of the fd directory (kernel 6.2 and later), else by listing it; None where it is closed to us."""
     try:
-        size = os.stat(f"{base}/fd").st_size
-        return size if size or _sizes_tell() else len(os.listdir(f"{base}/fd"))
+        if sizes_tell(base[: base.rindex("/")]):
+            return os.stat(f"{base}/fd").st_size
+        return len(os.listdir(f"{base}/fd"))
     except OSError:
         return None
+
+
+@functools.cache
+def sizes_tell(proc: str) -> bool:
+    """True where the kernel gives the number of descriptors as the directory's size."""
+    try:
+        return os.stat(f"{proc}/self/fd").st_size > 0
+    except OSError:
+        return False
 
 
 def memory_of(base: str) -> tuple[int, int]:
     """Anonymous and swapped bytes of a process without series of its own; OSError as the kernel gives it."""
     sizes = _SIZES.search(read_once(f"{base}/status"))
     return (int(sizes[1]) * 1024, int(sizes[4]) * 1024) if sizes else (0, 0)
-
-
-_tell: list[bool] = []
-
-
-def _sizes_tell() -> bool:
-    """True where this kernel gives the number of descriptors as the directory's size."""
-    if not _tell:
-        _tell.append(os.stat("/proc/self/fd").st_size > 0)
-    return _tell[0]
 
 
 def _limit(base: str) -> dict[str, float]:

@@ -17,7 +17,7 @@ class Proc:
 
     __slots__ = (
         "burnt", "ccpu", "comm", "cpu", "cpu_mark", "dccpu", "dcpu", "detail", "fd", "io", "io_mark", "kernel", "majflt", "marks",
-        "matched", "minflt", "owner", "pid", "ppid", "quiet", "raw", "rss", "session", "slow", "start", "state", "threads", "told",
+        "matched", "minflt", "owner", "pid", "ppid", "quiet", "raw", "rss", "session", "sizes", "start", "state", "threads", "told",
     )  # fmt: skip
 
     def __init__(self, pid: int) -> None:
@@ -34,7 +34,7 @@ class Proc:
         self.marks: tuple[int, ...] = ()
         self.owner: Any = None  # the innermost Subject whose tree it is in
         self.detail: Any = None  # its Member, if it has series of its own
-        self.slow: tuple[int, int, int] | None = None  # anonymous and swapped bytes, descriptors: read now and then
+        self.sizes: tuple[int, int, int, int] | None = None  # anonymous, swapped, descriptors, and the size when they were read
 
 
 class Descriptors:
@@ -81,3 +81,9 @@ def raise_limit() -> int:
         return most
     resource.setrlimit(resource.RLIMIT_NOFILE, (most, hard))
     return most
+
+
+def is_thread(raw: bytes) -> bool:
+    """True if the stat line is that of a thread that is not its process's leader: it sends no signal when it exits."""
+    fields = raw.rsplit(None, 15)
+    return len(fields) == 16 and fields[1] == b"-1"

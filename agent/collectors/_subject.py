@@ -79,27 +79,23 @@ class Subject:
         return self._board
 
     def _add_up(self) -> None:
-        count = rss = threads = anonymous = swapped = fds = unread = 0
-        for p in self.tree():
-            count += 1
+        rss = threads = anonymous = swapped = fds = unread = 0
+        procs = list(self.tree())
+        for p in procs:
             rss += p.rss
             threads += p.threads
-            member, slow = p.detail, p.slow
-            if member is not None:
-                anonymous += member.anonymous
-                swapped += member.swapped
-                fds += member.fds
-            elif slow is not None:
-                anonymous += slow[0]
-                swapped += slow[1]
-                fds += slow[2]
-            else:
+            own = p.sizes
+            if own is None:
                 unread += 1
+                continue
+            anonymous += own[0]
+            swapped += own[1]
+            fds += own[2]
         self._board.put(
             {
                 "process_tree_cpu_seconds_total": self.burnt / TICKS,
                 "process_tree_resident_bytes": rss * PAGE,
-                "process_tree_processes": count,
+                "process_tree_processes": len(procs),
                 "process_tree_threads": threads,
             }
         )

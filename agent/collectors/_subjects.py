@@ -12,9 +12,11 @@ from agent.collectors._sweep import Sweep
 
 STAY_S = 60.0
 """A subject or member stays at least so long after it last stood out, so that series do not flap."""
+CHANGED_PAGES = 16
 FIRST_READS = 64
 LATER_READS = 16
-"""Processes of trees without series of their own whose memory is read a tick: for the first time, and again after a change."""
+"""Processes of trees without series of their own whose memory is read a tick: for the first time, and again when their size has
+moved by ``CHANGED_PAGES``."""
 NEW_MEMBERS = 16
 """Members made a tick; each costs about 0.1 ms once."""
 PINNED_MEMBERS = 64
@@ -47,7 +49,7 @@ class Subjects:
             subject = p.owner
             if subject is None:
                 continue
-            if p.detail is None:
+            if p.detail is None and p.sizes is not None and abs(p.rss - p.sizes[3]) >= CHANGED_PAGES:
                 self._stale[p.pid] = p
             while subject is not None:
                 subject.burn(p.dcpu, p.dccpu)
@@ -149,9 +151,9 @@ class Subjects:
                 continue
             base = f"{self._sweep.proc}/{pid}"
             try:
-                p.slow = (*memory_of(base), count_fds(base) or 0)
+                p.sizes = (*memory_of(base), count_fds(base) or 0, p.rss)
             except OSError:
-                p.slow = p.slow or (0, 0, 0)
+                p.sizes = p.sizes or (0, 0, 0, p.rss)
             self._mark(p)
 
     def pinned(self) -> set[int]:
@@ -178,7 +180,7 @@ class Subjects:
     def _join(self, p: Proc, subject: Subject, born: bool = True) -> None:
         p.owner = subject
         subject.procs[p.pid] = p
-        if p.detail is None and p.slow is None:
+        if p.detail is None and p.sizes is None:
             self._unread[p.pid] = p
         outer: Subject | None = subject
         while born and outer is not None:
@@ -215,7 +217,6 @@ class Subjects:
         member = self.members.pop(pid)
         member.close()
         member.p.detail = None
-        member.p.slow = (member.anonymous, member.swapped, member.fds)
 
     def _make_room(self, why: Why) -> bool:
         """Remove the weakest subject if it is weaker than ``why``."""
