@@ -33,6 +33,10 @@ async def guarded(source: str, body: Callable[[], Awaitable[Evidence]]) -> Evide
         )
     except AgentError as error:
         evidence = Evidence(source, because=error.message, try_=error.help)
+    except (FileNotFoundError, ProcessLookupError):
+        evidence = Evidence(
+            source, because="the process ended while it was looked at", try_="see what took its place, or its exit code"
+        )
     except OSError as error:
         evidence = Evidence(source, because=clean(str(error)), try_="see `anfl-agent doctor`")
     return dataclasses.replace(evidence, took_s=round(time.monotonic() - began, 3))

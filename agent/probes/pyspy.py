@@ -13,7 +13,7 @@ from typing import ClassVar, Literal
 
 from agent.errors import AgentError, Refused
 from agent.host import procs, pyspy, threads
-from agent.host.procstat import stat
+from agent.host.procstat import NoSuchProcess, stat
 from agent.host.threads import Look
 from agent.model import Artifact, Cost, Evidence, Metric, Target, Tools
 from agent.probes._files import keep_stacks
@@ -28,11 +28,15 @@ BUSIEST = 3
 
 @dataclass
 class Probe:
-    """Settings: ``seconds`` of sampling (1 to 30), ``mode`` (``both``, ``wall``, ``gil``), ``subprocesses`` (the three busiest)."""
+    """Settings: ``seconds`` of sampling (1 to 30), ``mode`` (``both``, ``wall``, ``gil``), ``subprocesses`` (the three busiest).
+
+    ``blocking`` stops the target for each sample: exact stacks of very short calls, refused by the door where it could hurt.
+    """
 
     seconds: float = 4.0
     mode: Literal["both", "wall", "gil"] = "both"
     subprocesses: bool = False
+    blocking: bool = False
 
     cost: ClassVar[Cost] = "light"
     needs: ClassVar[tuple[str, ...]] = ("py-spy",)
@@ -54,12 +58,10 @@ class Probe:
         return await guarded("pyspy", lambda: self._look(target, tools))
 
     async def _look(self, target: Target, tools: Tools) -> Evidence:
-        if tools.gentle:
-            raise Refused("--gentle forbids reading the target's memory", help="leave out --gentle to sample its stacks")
         pid = pid_of(target)
         pids = await in_lane("pyspy", lambda: busiest(pid) if self.subprocesses else [python_of(pid)], 5.0)
         async with asyncio.TaskGroup() as group:
-            tasks = [group.create_task(self._window(member)) for member in pids]
+            tasks = [group.create_task(self._window(member, tools)) for member in pids]
         windows = [window for window in (task.result() for task in tasks) if isinstance(window, Window)]
         if not windows:
             raise next(result for result in (task.result() for task in tasks) if isinstance(result, AgentError))
@@ -70,27 +72,47 @@ class Probe:
         pause = sum(r.pause_s for w in windows for r in (w.wall, w.gil, w.idle) if r)
         return Evidence("pyspy", found.answers, found.culprits, found.says, tuple(artifacts), target_pause_s=round(pause, 3))
 
-    async def _window(self, pid: int) -> Window | AgentError:
+    async def _window(self, pid: int, tools: Tools) -> Window | AgentError:
         """One process over the window; its error if it cannot be looked at (the others still are)."""
         try:
             dump = await pyspy.dump(pid)
-            return await self._measure(pid, dump)
+            return await self._measure(pid, dump, tools)
         except AgentError as error:
             return error
+        except ExceptionGroup as several:  # the target ended under all of them
+            known, unknown = several.split(AgentError)
+            if unknown is not None or known is None:
+                raise
+            return _first(known)
 
-    async def _measure(self, pid: int, dump: list[ThreadDump]) -> Window:
+    async def _measure(self, pid: int, dump: list[ThreadDump], tools: Tools) -> Window:
         loops = tuple(thread.tid for thread in dump if thread.tid and is_loop(thread.frames))
         count = stat(pid).threads
         seconds = min(30.0, max(1.0, self.seconds))
-        wall, gil = self.mode != "gil", self.mode != "wall"
         async with asyncio.TaskGroup() as group:
             kernel = group.create_task(in_lane("pyspy-proc", lambda: watch(pid, loops, seconds), seconds + 5))
-            walls = group.create_task(_maybe(wall, pid, seconds, count))
-            gils = group.create_task(_maybe(gil, pid, seconds, count, gil=True))
-            idles = group.create_task(_maybe(wall and bool(loops), pid, seconds, count, idle=True))
+            records = group.create_task(self._records(pid, seconds, count, bool(loops), not tools.gentle and self.blocking))
         took, cpu, wakes, looks = kernel.result()
+        wall, gil, idle = records.result()
         names = {thread.tid: thread.name for thread in dump if thread.tid}
-        return Window(pid, took, cpu, wakes, names, len(dump), loops, looks, walls.result(), gils.result(), idles.result())
+        return Window(pid, took, cpu, wakes, names, len(dump), loops, looks, wall, gil, idle)
+
+    async def _records(self, pid: int, seconds: float, count: int, loop: bool, blocking: bool) -> list[pyspy.Recording | None]:
+        """Stacks on a CPU, holders of the interpreter lock, and for a loop sleepers too; one after another if they stop the target."""
+        wanted = [self.mode != "gil", self.mode != "wall", self.mode != "gil" and loop]
+        each = seconds / sum(wanted) if blocking else seconds
+        found: list[pyspy.Recording | None] = [None, None, None]
+        turns = asyncio.Semaphore(1 if blocking else 3)
+
+        async def one(index: int) -> None:
+            async with turns:
+                kind = {"gil": index == 1, "idle": index == 2}
+                found[index] = await pyspy.record(pid, seconds=each, threads=count, blocking=blocking, **kind)
+
+        async with asyncio.TaskGroup() as group:
+            for index in (index for index in range(3) if wanted[index]):
+                group.create_task(one(index))
+        return found
 
     def _keep(self, windows: list[Window], tools: Tools) -> tuple[list[Artifact], str]:
         """Keep the weighted stacks of the process that burnt most; an idle one leaves nothing to see."""
@@ -100,10 +122,9 @@ class Probe:
         return keep_stacks(tools.artifacts_dir, f"pyspy-{window.pid}", stacks, title=title, unit="CPU seconds", scale=1000.0)
 
 
-async def _maybe(
-    wanted: bool, pid: int, seconds: float, count: int, *, gil: bool = False, idle: bool = False
-) -> pyspy.Recording | None:
-    return await pyspy.record(pid, seconds=seconds, threads=count, gil=gil, idle=idle) if wanted else None
+def _first(group: BaseExceptionGroup[AgentError]) -> AgentError:
+    error = group.exceptions[0]
+    return _first(error) if isinstance(error, BaseExceptionGroup) else error
 
 
 def watch(
@@ -116,7 +137,9 @@ def watch(
     while (left := began + seconds - time.monotonic()) > 0:
         for seen in threads.look(pid, list(loops)):
             looks[seen.tid].append(seen)
-        time.sleep(min(left, 1 / LOOP_LOOKS_PER_S if loops else seconds))
+        if stat(pid).state in "ZX":
+            raise NoSuchProcess(pid)
+        time.sleep(min(left, 1 / LOOP_LOOKS_PER_S if loops else 0.25))
     after = procs.threads(pid)
     took = time.monotonic() - began
     cpu = {t.tid: t.cpu_seconds - (before[t.tid].cpu_seconds if t.tid in before else 0.0) for t in after}

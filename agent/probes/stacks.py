@@ -13,7 +13,6 @@ from dataclasses import dataclass
 from functools import partial
 from typing import ClassVar
 
-from agent.errors import Refused
 from agent.host import procs, pyspy, threads
 from agent.host.threads import WaitKind
 from agent.model import Cost, Culprit, Evidence, Metric, Target, Tools
