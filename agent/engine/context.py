@@ -41,7 +41,9 @@ class Context:
         """Leave a term, and the name as missing if nothing is known; hands the value on."""
         if value is None:
             self.missing.append(name)
-        self.terms.append(Term(text, value, unit))
+        term = Term(text, value, unit)
+        if term not in self.terms:
+            self.terms.append(term)
         return value
 
 

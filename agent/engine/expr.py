@@ -56,7 +56,7 @@ class Compiled:
         """The value for one instance, None for unknown, with the terms looked at."""
         context = Context(round, instance)
         value = self.run(context)
-        return Result(value, _once(context.terms), _once(context.culprits), _once(context.missing))
+        return Result(value, tuple(context.terms), _once(context.culprits), _once(context.missing))
 
     def mutants(self) -> list[tuple[str, Compiled]]:
         """Expressions with one comparison or joint turned, or one threshold ten times as high, each with what was changed."""

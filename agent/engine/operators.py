@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import operator
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -16,18 +15,21 @@ _CLOSE = 1e-9
 
 def same(a: Any, b: Any) -> bool:
     """Equal, numbers within 1e-9 of their size."""
-    if a == b or isinstance(a, str | bool):
-        return bool(a == b)
-    return math.isfinite(a) and math.isfinite(b) and abs(a - b) <= _CLOSE * max(abs(a), abs(b))
+    return bool(a == b or (not isinstance(a, str | bool) and not above(a, b) and not above(b, a)))
+
+
+def above(a: float, b: float) -> bool:
+    """Greater beyond rounding; infinities included."""
+    return a > b and a - b > _CLOSE * min(abs(a), abs(b))
 
 
 COMPARE: dict[str, Callable[[Any, Any], bool]] = {
     "==": same,
     "!=": lambda a, b: not same(a, b),
-    "<": lambda a, b: a < b and not same(a, b),
-    "<=": lambda a, b: a < b or same(a, b),
-    ">": lambda a, b: a > b and not same(a, b),
-    ">=": lambda a, b: a > b or same(a, b),
+    "<": lambda a, b: above(b, a),
+    "<=": lambda a, b: not above(a, b),
+    ">": above,
+    ">=": lambda a, b: not above(b, a),
 }
 
 _ARITHMETIC: dict[str, Callable[[Any, Any], float]] = {

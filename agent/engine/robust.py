@@ -5,16 +5,18 @@ from __future__ import annotations
 import math
 from bisect import bisect_left
 from collections.abc import Sequence
+from operator import mul
 
 Z90 = 1.645
 """Two-sided 90 % of a normal distribution."""
 
 
 def pair_slopes(times: Sequence[float], values: Sequence[float]) -> list[float]:
-    """Slopes between every two points, sorted; points at the same moment are left out."""
+    """Slopes between every two points, sorted; times must rise (points at one moment count as one)."""
+    points = list(dict(zip(times, values, strict=True)).items())
     out: list[float] = []
-    for i, (t, v) in enumerate(zip(times, values, strict=True)):
-        out.extend((w - v) / (u - t) for u, w in zip(times[i + 1 :], values[i + 1 :], strict=True) if u > t)
+    for i, (t, v) in enumerate(points):
+        out += [(w - v) / (u - t) for u, w in points[i + 1 :]]
     out.sort()
     return out
 
@@ -46,9 +48,7 @@ def line(times: Sequence[float], values: Sequence[float]) -> tuple[float, float]
     t0, v0 = sum(times) / n, sum(values) / n
     dt = [t - t0 for t in times]
     dv = [v - v0 for v in values]
-    stt = sum(a * a for a in dt)
-    svv = sum(a * a for a in dv)
-    stv = sum(a * b for a, b in zip(dt, dv, strict=True))
+    stt, svv, stv = sum(map(mul, dt, dt)), sum(map(mul, dv, dv)), sum(map(mul, dt, dv))
     if stt == 0.0:
         return 0.0, 0.0
     return stv / stt, (stv * stv / (stt * svv) if svv > 0.0 else 0.0)

@@ -5,15 +5,18 @@ from __future__ import annotations
 import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
 from agent.engine.windows import SLOW_SERIES, STALE_AFTER, Value, fresh, judge, tail
 from agent.model import Column, Labels, Truth, View
 
 AnswerValue = float | bool | str | None
 
-CACHED_WINDOWS = 600.0
-"""Windows longer than this may be answered from the round before."""
+CACHED_WINDOWS = 60.0
+"""Seconds; longer windows may be answered from a round before."""
+
+HOLD_SHARE, HOLD_MOST = 20.0, 60.0
+"""An answer holds for a twentieth of its window, a minute at most."""
 
 
 @dataclass(frozen=True)
@@ -24,8 +27,7 @@ class Instance:
     own_pids: frozenset[str] = frozenset()
 
 
-@dataclass(frozen=True)
-class Term:
+class Term(NamedTuple):
     """One value a condition looked at, for evidence text: ``avg(gpu_util, 5m)``, 0.124, ``ratio``."""
 
     text: str
@@ -44,21 +46,25 @@ class Result:
 
 
 class RoundCache:
-    """Keeps answers over long windows between rounds: at most 1/120 of the window old, a 60th for ``floor_slope``.
+    """Keeps answers over long windows between rounds: at most a twentieth of the window old, and a minute.
 
     Series refresh at different moments, so that rounds cost the same.
     """
 
     def __init__(self) -> None:
         self._kept: dict[tuple[str, str, Labels, float], tuple[int, Value]] = {}
+        self._phases: dict[tuple[str, str, Labels, float], float] = {}
         self._swept = 0.0
+
+    def __len__(self) -> int:
+        return len(self._kept)
 
     def bucket(self, key: tuple[str, str, Labels, float], now: float) -> int:
         """The stretch of time in which one answer holds."""
-        function, name, labels, window = key
-        hold = window / (60.0 if function == "floor_slope" else 120.0)
-        phase = zlib.crc32(f"{name}{labels}".encode()) / 2**32
-        return int(now / hold + phase)
+        phase = self._phases.get(key)
+        if phase is None:
+            phase = self._phases[key] = zlib.crc32(repr(key).encode()) / 2**32
+        return int(now / min(key[3] / HOLD_SHARE, HOLD_MOST) + phase)
 
     def get(self, key: tuple[str, str, Labels, float], bucket: int) -> tuple[bool, Value]:
         """(known, answer)."""
@@ -75,6 +81,7 @@ class RoundCache:
             return
         self._swept = now
         self._kept = {key: kept for key, kept in self._kept.items() if abs(kept[0] - self.bucket(key, now)) <= 2}
+        self._phases = {key: self._phases[key] for key in self._kept}
 
 
 class Round:

@@ -1,0 +1,134 @@
+import pytest
+
+from agent.engine.expr import Instance, Scope
+from agent.model import labels
+from tests.fakes.scope import HOST, ME, SCOPE, evaluate
+from tests.fakes.view import FakeView
+
+VIEW = FakeView.of(
+    {
+        ("rss", labels(pid=1)): "10*60",
+        ("rss", labels(pid=11)): "30*60",
+        ("rss", labels(pid=2)): "20*60",
+        ("cpu_total", labels(pid=1)): "0+0.1x59",
+        ("cpu_total", labels(pid=2)): "0+0.9x59",
+        ("cpu_total", labels(pid=3)): "0+0.5x59",
+        ("memory_free", labels(cgroup="/job")): "5*60",
+        ("memory_free", labels(cgroup="/other")): "1*60",
+        ("busy_total", labels(device="sda")): "0+0.2x59",
+        ("busy_total", labels(device="sdb")): "0+0.8x59",
+        ("full", labels(mountpoint="/")): "0.5*60",
+        ("full", labels(mountpoint="/data")): "0.97*60",
+        ("received_total", labels(interface="eth0")): "0+50x59",
+        ("received_total", labels(interface="eth1")): "0+10x59",
+        ("line_rate", labels(interface="eth0")): "100*60",
+        ("line_rate", labels(interface="eth1")): "100*60",
+    }
+)
+
+
+def test_the_chain_finds_the_cgroup_of_the_process() -> None:
+    """A cgroup's series is bound through the process."""
+    assert evaluate("memory_free", VIEW).value == 5.0
+
+
+def test_a_missing_link_is_unknown() -> None:
+    """A process whose cgroup is not known has no such series."""
+    result = evaluate("memory_free < 9", VIEW, instance=Instance({"pid": "1"}))
+    assert (result.value, result.missing) == (None, ("memory_free",))
+
+
+def test_the_greatest_is_the_culprit() -> None:
+    """The arg-max comes first."""
+    result = evaluate("max_of(rate(busy_total, 1m)) > 50%", VIEW)
+    assert result.value is True
+    assert result.culprits[0] == labels(device="sdb")
+    assert result.terms[0].text == "max_of(rate(busy_total, 1m))"
+
+
+def test_any_of_names_those_that_hold() -> None:
+    """Only the full one is to blame."""
+    result = evaluate("any_of(full > 90%)", VIEW)
+    assert (result.value, result.culprits) == (True, (labels(mountpoint="/data"),))
+    assert evaluate("any_of(full > 99%)", VIEW).value is False
+
+
+def test_any_of_is_unknown_while_one_could_still_hold() -> None:
+    """A mount that gives no figure is not healthy."""
+    view = FakeView.of({("full", labels(mountpoint="/")): "0.5*60 _*300", ("full", labels(mountpoint="/data")): "0.5*360"})
+    assert evaluate("any_of(full > 90%)", view).value is None
+    assert evaluate("any_of(full > 40%)", view).value is True
+
+
+def test_two_series_of_one_interface_are_joined() -> None:
+    """Traffic by line rate, per interface."""
+    result = evaluate("max_of(rate(received_total, 1m) / line_rate)", VIEW)
+    assert result.value == pytest.approx(0.5)
+    assert result.culprits[0] == labels(interface="eth0")
+
+
+def test_others_leave_out_the_own_tree() -> None:
+    """A neighbour's CPU is not ours, and ours is not a neighbour's."""
+    assert evaluate("sum_of_others(rate(cpu_total, 1m))", VIEW).value == pytest.approx(1.4)
+    assert evaluate("max_of_others(rate(cpu_total, 1m))", VIEW).culprits[0] == labels(pid=2)
+    assert evaluate("sum_of(rate(cpu_total, 1m))", VIEW).value == pytest.approx(0.1)
+
+
+def test_nobody_else_is_nothing() -> None:
+    """Alone on the host, the others take 0; their greatest is unknown."""
+    alone = Instance({"pid": "1"}, frozenset({"1", "2", "3", "11"}))
+    assert evaluate("sum_of_others(rate(cpu_total, 1m))", VIEW, instance=alone).value == 0.0
+    assert evaluate("max_of_others(rate(cpu_total, 1m))", VIEW, instance=alone).value is None
+
+
+def test_a_pid_ranges_over_the_own_tree() -> None:
+    """The biggest of our processes, not of the host's."""
+    assert evaluate("max_of(rss)", VIEW).value == 30.0
+    assert evaluate("sum_of(rss)", VIEW).value == 40.0
+
+
+def test_on_the_host_an_aggregator_sees_everyone() -> None:
+    """Without an instance nothing is held fast."""
+    assert evaluate("sum_of(rss)", VIEW, HOST, Instance()).value == 60.0
+
+
+def test_without_series_an_aggregator_is_unknown() -> None:
+    """No devices is no health."""
+    assert evaluate("max_of(rate(busy_total, 1m)) > 1", FakeView()).value is None
+    assert evaluate("any_of(full > 1)", FakeView()).value is None
+    assert evaluate("sum_of(rate(busy_total, 1m))", FakeView()).value is None
+
+
+def test_absence_is_a_fact() -> None:
+    """For one series, for all of a name, and for a label nobody knows."""
+    assert evaluate("absent(rss, 1m)", VIEW).value is False
+    assert evaluate("absent(busy_total, 1m)", VIEW).value is False
+    assert evaluate("absent(about, 1m)", VIEW).value is True
+    assert evaluate("absent(memory_free, 1m)", VIEW, instance=Instance({"pid": "1"})).value is True
+
+
+@pytest.mark.parametrize(
+    ("text", "answer", "expected"),
+    [
+        ("leak_share > 50%", {"leak_share": 0.9}, True),
+        ("leak_share > 50%", {}, None),
+        ("leak_share > 50%", {"leak_share": True}, None),
+        ("verdict == 'leak'", {"verdict": "leak"}, True),
+        ("verdict != 'leak'", {"verdict": None}, None),
+        ("not frozen", {"frozen": False}, True),
+        ("frozen", {"frozen": "yes"}, None),
+    ],
+)
+def test_answers_of_the_wrong_type_are_unknown(
+    text: str, answer: dict[str, float | bool | str | None], expected: bool | None
+) -> None:
+    """A probe that answers nonsense has not answered."""
+    assert evaluate(text, VIEW, **answer).value is expected
+
+
+def test_instances_of_one_round_do_not_mix() -> None:
+    """The shared walk keeps cgroups apart."""
+    scope = Scope(SCOPE.metrics, ("cgroup",))
+    values = [evaluate("memory_free", VIEW, scope, Instance({"cgroup": c})).value for c in ("/job", "/other")]
+    assert values == [5.0, 1.0]
+    assert ME.labels["pid"] == "1"
