@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import os
 import shutil
 import sys
@@ -10,14 +9,14 @@ import tempfile
 from collections.abc import Callable, Collection, Mapping
 
 from agent.drill.case import Case
-from agent.drill.pythons import base_python
+from agent.drill.pythons import base_python, environment
 from agent.errors import Unavailable
+from agent.host.lane import aside
 from agent.host.procfs import read_once
 from agent.host.run import run
 
 INSTALLABLE = frozenset({"aiohttp", "flask", "gunicorn"})
 """Small packages that are installed for a workload on demand; larger ones (torch, numpy) must be there already."""
-_OURS = frozenset({"memray", "py-spy"})
 _FEW_CORES = 8
 
 
@@ -36,43 +35,47 @@ def packages_of(case: Case) -> tuple[str, ...]:
     return tuple(sorted({*case.packages, *(need for need in case.needs if need in INSTALLABLE)}))
 
 
-def interpreter_of(case: Case, drawn: str, pythons: Mapping[str, str]) -> str:
-    """The base interpreter for a workload: as drawn, else as needed, else the agent's own base."""
+async def workload_python(case: Case, drawn: str, pythons: Mapping[str, str]) -> str:
+    """The interpreter to run the workload with: as drawn, else as needed, else the agent's own base, in a bare environment.
+
+    A large package that is installed in the base interpreter is used from there.
+    """
+    for need in case.needs:
+        if await _is_library(need):
+            return await aside(base_python)
     wanted = drawn or next((need for need in case.needs if need.startswith("py3.")), "")
-    return pythons.get(wanted, "") or base_python()
-
-
-async def uses_installed(case: Case) -> bool:
-    """True if the workload needs a large package of the base interpreter, so that a bare environment will not do."""
-    return any([_is_library(need) and await _importable(need) for need in case.needs])
+    return await environment(pythons.get(wanted, "") or await aside(base_python), packages_of(case))
 
 
 async def _missing(need: str, pythons: Collection[str]) -> str:
     if need in _CHECKS:
-        return _CHECKS[need]()
+        return await aside(_CHECKS[need])
     if need.startswith("py3."):
         return "" if need in pythons else f"no Python {need[2:]} at hand"
-    if need in INSTALLABLE or (need in _OURS and importlib.util.find_spec(need.replace("-", "_"))) or _program(need):
+    if need in INSTALLABLE or await aside(lambda: _program(need)) or await _importable(need):
         return ""
-    return "" if await _importable(need) else f"needs {need}, which is neither a program nor a package here"
+    return f"needs {need}, which is neither a program nor a package here"
 
 
 def _program(name: str) -> bool:
+    """On PATH, or beside our interpreter as our own tools are."""
     beside = os.path.join(os.path.dirname(sys.executable), name)
     return os.access(beside, os.X_OK) or shutil.which(name) is not None
 
 
-def _is_library(need: str) -> bool:
-    known = need in _CHECKS or need in INSTALLABLE or need in _OURS or need.startswith("py3.")
-    return not known and not _program(need)
+async def _is_library(need: str) -> bool:
+    if need in _CHECKS or need in INSTALLABLE or need.startswith("py3.") or await aside(lambda: _program(need)):
+        return False
+    return await _importable(need)
 
 
 async def _importable(name: str) -> bool:
     if not name.isidentifier():
         return False
     try:
+        python = await aside(base_python)
         code = f"import importlib.util as u, sys; sys.exit(u.find_spec({name!r}) is None)"
-        return (await run([base_python(), "-I", "-c", code], timeout=20)).rc == 0
+        return (await run([python, "-I", "-c", code], timeout=20)).rc == 0
     except Unavailable:
         return False
 

@@ -5,17 +5,19 @@ from __future__ import annotations
 import asyncio
 import os
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 
 from agent.drill.case import Case
 from agent.errors import AgentError
 from agent.host import session
+from agent.host.lane import aside
 from agent.host.session import Session
 
 READY_S = 90.0
 """How long a workload may take until it says READY."""
 _LATE_TARGET_S = 2.0
+_LAST_WORDS_S = 2.0
 _INHERITED = ("PATH", "HOME", "LANG", "LC_ALL", "TZ")
 
 COMPILE_LOAD = """
@@ -84,7 +86,7 @@ def clean_environment(folder: Path, extra: Mapping[str, str]) -> dict[str, str]:
 async def start_patient(case: Case, python: str) -> Patient:
     """Start the workload and wait until it is READY; :class:`NotHeld` with the reason if that does not come."""
     argv = [word.replace("{python}", python) for word in case.start]
-    running = await session.start(argv, cwd=str(case.folder), env=clean_environment(case.folder, case.env))
+    running = await session.start(argv, cwd=str(case.folder), env=await aside(lambda: clean_environment(case.folder, case.env)))
     patient = Patient(running, None if case.target == "host" else running.pid)
     try:
         await _until_ready(patient, case)
@@ -99,6 +101,7 @@ async def _until_ready(patient: Patient, case: Case) -> None:
         async with asyncio.timeout(READY_S):
             while not patient.ready:
                 if (line := await patient.running.lines.get()) is None:
+                    await patient.running.ended(_LAST_WORDS_S)
                     raise NotHeld(f"the workload ended before it was ready ({patient.fate or 'exit 0'})")
                 patient.take(line)
     except TimeoutError:
@@ -123,5 +126,7 @@ async def _late_target(patient: Patient) -> None:
 
 async def start_background(kind: str, python: str, folder: Path) -> Session | None:
     """The load that runs beside a variant; None for ``none``."""
-    argv: Sequence[str] = [python, "-c", COMPILE_LOAD]
-    return None if kind == "none" else await session.start(argv, cwd=str(folder), env=clean_environment(folder, {}))
+    if kind == "none":
+        return None
+    env = await aside(lambda: clean_environment(folder, {}))
+    return await session.start([python, "-c", COMPILE_LOAD], cwd=str(folder), env=env)

@@ -5,6 +5,7 @@ An environment is made once per interpreter and set of packages and is kept in t
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import glob
 import hashlib
@@ -13,9 +14,11 @@ import shutil
 import sys
 import tempfile
 from collections.abc import Mapping, Sequence
+from functools import partial
 from pathlib import Path
 
 from agent.errors import Unavailable
+from agent.host.lane import aside
 from agent.host.run import run
 
 MINORS = ("3.9", "3.10", "3.11", "3.12", "3.13", "3.14")
@@ -27,7 +30,7 @@ async def find_pythons() -> Mapping[str, str]:
     """``py3.9`` → path, for every CPython at hand that starts; looks beside our own base interpreter, at pyenv and on PATH."""
     found: dict[str, str] = {}
     for minor in MINORS:
-        for path in _candidates(minor):
+        for path in await aside(partial(_candidates, minor)):
             if await _is_base(path, minor):
                 found[f"py{minor}"] = path
                 break
@@ -55,7 +58,9 @@ async def _is_base(path: str, minor: str) -> bool:
     with contextlib.suppress(Unavailable):
         done = await run([path, "-I", "-S", "-c", _ASK], timeout=10)
         said = done.out.decode("utf-8", "replace").split(maxsplit=1)
-        return done.rc == 0 and len(said) == 2 and said[0] == minor and _lies_in(path, said[1].strip())
+        if done.rc != 0 or len(said) != 2 or said[0] != minor:
+            return False
+        return await aside(lambda: _lies_in(path, said[1].strip()))
     return False
 
 
@@ -72,8 +77,8 @@ def cache_folder() -> Path:
 
 async def environment(python: str, packages: Sequence[str] = (), cache: Path | None = None) -> str:
     """The interpreter of a kept environment with just ``packages``; :class:`Unavailable` if it cannot be made (no network)."""
-    home = (cache or cache_folder()) / _key(python, packages)
-    if not _ready(home):
+    home = await aside(lambda: (cache or cache_folder()) / _key(python, packages))
+    if not await aside(lambda: _ready(home)):
         await _make(python, sorted(packages), home)
     return str(home / "bin" / "python")
 
@@ -95,15 +100,15 @@ def _publish(draft: Path, home: Path) -> None:
 
 async def _make(python: str, packages: Sequence[str], home: Path) -> None:
     """Built under another name first, so that a broken or half-made one is never used."""
-    draft = Path(tempfile.mkdtemp(prefix=".draft-", dir=home.parent))
+    draft = Path(await aside(lambda: tempfile.mkdtemp(prefix=".draft-", dir=home.parent)))
     try:
         await _checked([python, "-I", "-m", "venv", *([] if packages else ["--without-pip"]), str(draft)], "an environment")
         if packages:
             pip = [str(draft / "bin" / "python"), "-m", "pip", "install", "-q", "--disable-pip-version-check", *packages]
             await _checked(pip, ", ".join(packages))
-        _publish(draft, home)
+        await aside(lambda: _publish(draft, home))
     finally:
-        shutil.rmtree(draft, ignore_errors=True)
+        await asyncio.shield(aside(lambda: shutil.rmtree(draft, ignore_errors=True)))
 
 
 async def _checked(argv: Sequence[str], what: str) -> None:

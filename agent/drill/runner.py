@@ -17,11 +17,12 @@ from typing import Any
 from agent.drill import needs
 from agent.drill.case import Case
 from agent.drill.patient import NotHeld, Patient, start_background, start_patient
-from agent.drill.pythons import environment, find_pythons
+from agent.drill.pythons import find_pythons
 from agent.drill.report import CaseResult, Report
 from agent.drill.score import Score, ambient_causes, score
 from agent.drill.variant import Variant, make_variant
 from agent.errors import AgentError, Unavailable
+from agent.host.lane import aside
 
 Diagnose = Callable[[list[str]], Awaitable[dict[str, Any]]]
 """Runs ``diagnose`` with these arguments and returns its JSON. ``--config FILE`` comes first."""
@@ -98,16 +99,16 @@ async def _hold(ward: _Ward, case: Case, number: int) -> CaseResult:
     """One drill in a private folder that is removed whatever happens."""
     if why := await _cannot(ward, case):
         return CaseResult(case.id, "skipped", case.control, number, why=why)
-    place = Path(tempfile.mkdtemp(prefix="anfl-drill-"))
+    place = Path(await aside(lambda: tempfile.mkdtemp(prefix="anfl-drill-")))
     try:
-        variant = make_variant(case, number, place / "case", ward.pythons)
+        variant = await aside(lambda: make_variant(case, number, place / "case", ward.pythons))
         return await _drill(ward, variant, place)
     except Unavailable as lacking:
         return CaseResult(case.id, "skipped", case.control, number, why=str(lacking))
     except NotHeld as broken:
         return CaseResult(case.id, "broken", case.control, number, why=str(broken))
     finally:
-        shutil.rmtree(place, ignore_errors=True)
+        await asyncio.shield(aside(lambda: shutil.rmtree(place, ignore_errors=True)))
 
 
 async def _cannot(ward: _Ward, case: Case) -> str:
@@ -118,9 +119,8 @@ async def _cannot(ward: _Ward, case: Case) -> str:
 
 async def _drill(ward: _Ward, variant: Variant, place: Path) -> CaseResult:
     case = variant.case
-    base = needs.interpreter_of(case, variant.python, ward.pythons)
-    python = base if await needs.uses_installed(case) else await environment(base, needs.packages_of(case))
-    config = _private_config(case, place, ward.simulator)
+    python = await needs.workload_python(case, variant.python, ward.pythons)
+    config = await aside(lambda: _private_config(case, place, ward.simulator))
     if ward.ambient is None:
         ward.progress("a baseline of the host before the first fault")
         ward.ambient = ambient_causes(await _baseline(ward, config))

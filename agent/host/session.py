@@ -11,6 +11,7 @@ from collections import deque
 from collections.abc import Mapping, Sequence
 
 from agent.errors import Unavailable
+from agent.host.lane import aside
 from agent.host.procfs import read_once
 
 MARK = "ANFL_SESSION"
@@ -47,13 +48,21 @@ class Session:
         """The last lines it wrote to standard error."""
         return "\n".join(self._errors)
 
+    async def ended(self, timeout: float) -> int | None:
+        """Its exit status if it ends within ``timeout`` seconds; the last words on standard error are in then."""
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(timeout):
+                await self._process.wait()
+                await asyncio.shield(self._drain)
+        return self.rc
+
     async def stop(self) -> None:
         """Kill the program, its group and everything that carries its mark; returns when all of it is gone."""
         with contextlib.suppress(ProcessLookupError):
             os.killpg(self.pid, signal.SIGKILL)
         await self._process.wait()
         for _ in range(50):
-            if not _kill_marked(self._mark):
+            if not await aside(lambda: _kill_marked(self._mark)):
                 break
             await asyncio.sleep(0.02)
         for task in (self._drain, self._reader):

@@ -7,8 +7,8 @@ import signal
 import tempfile
 import time
 
-READERS = int(os.environ.get("READERS", "2"))
-PAGE = int(os.environ.get("PAGE", "65536"))
+READERS = int(os.environ.get("READERS", "3"))
+PAGE = int(os.environ.get("PAGE", "524288"))
 SIZE = 256 << 20
 
 

@@ -1,0 +1,136 @@
+"""Holding drills: with a diagnosis at the seam, and once with a real process."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from agent.drill import runner
+from agent.drill.case import Case
+from agent.drill.read import read_cases
+from agent.drill.report import Report
+from agent.drill.runner import merged, pick_sample, run_drills
+from agent.errors import AgentError
+
+Make = Callable[..., dict[str, Any]]
+SITE = {"kind": "code", "file": "workload.py", "line": 7, "function": "keep"}
+
+
+@pytest.fixture
+def case(case_folder: Path) -> Case:
+    """The small case."""
+    return read_cases(case_folder)[0]
+
+
+def gone(pid: int) -> bool:
+    """No such process."""
+    return not os.path.exists(f"/proc/{pid}")
+
+
+def left_in(folder: Path) -> list[Path]:
+    """Drill folders that were not removed."""
+    return list(folder.glob("anfl-drill-*"))
+
+
+async def held(cases: list[Case], answer: Any, **more: Any) -> tuple[Report, list[list[str]]]:
+    """Run drills against a diagnosis that always gives ``answer`` (or raises it); the report and what was asked."""
+    asked: list[list[str]] = []
+
+    async def diagnose(args: list[str]) -> dict[str, Any]:
+        asked.append(args)
+        if isinstance(answer, Exception) and "--pid" in args:
+            raise answer
+        return answer if "--pid" in args else {"schema": "anfl.diagnosis/1", "causes": []}
+
+    return await run_drills(cases, diagnose=diagnose, progress=lambda _: None, **more), asked
+
+
+@pytest.mark.real
+async def test_a_named_fault_passes_and_nothing_stays_behind(case: Case, diagnosis: Make, tmp_path: Path, monkeypatch: Any) -> None:
+    """The started process is the target, and process and folder are gone afterwards."""
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    report, asked = await held([case], diagnosis(("memory.python-leak", "warning", SITE)))
+    assert [result.status for result in report.results] == ["passed"]
+    assert report.exit_code == 0
+    pid = int(asked[1][asked[1].index("--pid") + 1])
+    assert gone(pid)
+    assert left_in(tmp_path) == []
+    assert asked[0][2:] == ["--for", "5s", "--json"]
+
+
+@pytest.mark.real
+async def test_a_diagnosis_that_fails_is_a_failed_drill(case: Case) -> None:
+    """An error of the agent is the agent's fault, not the drill's."""
+    report, _ = await held([case], AgentError("no such thing"))
+    assert report.results[0].status == "failed"
+    assert "no such thing" in report.results[0].why
+    assert report.exit_code == 1
+
+
+@pytest.mark.real
+async def test_a_workload_that_dies_at_once_is_broken(case: Case, diagnosis: Make) -> None:
+    """A drill that could not be held says so with the workload's last words."""
+    (case.folder / "workload.py").write_text("raise SystemExit('no disk')\n")
+    report, _ = await held([case], diagnosis())
+    assert report.results[0].status == "broken"
+    assert "no disk" in report.results[0].why
+
+
+@pytest.mark.real
+async def test_cancelling_ends_the_workload(case: Case) -> None:
+    """Ctrl-C in the middle of a diagnosis leaves no process."""
+    pids: list[int] = []
+    begun = asyncio.Event()
+
+    async def diagnose(args: list[str]) -> dict[str, Any]:
+        if "--pid" in args:
+            pids.append(int(args[args.index("--pid") + 1]))
+            begun.set()
+            await asyncio.Event().wait()
+        return {"schema": "anfl.diagnosis/1", "causes": []}
+
+    async with asyncio.TaskGroup() as group:
+        task = group.create_task(run_drills([case], diagnose=diagnose, progress=lambda _: None))
+        await begun.wait()
+        task.cancel()
+    assert gone(pids[0])
+
+
+async def test_a_missing_need_is_skipped_with_its_reason(case: Case, diagnosis: Make) -> None:
+    """Skipped is never passed; if nothing could be held the exit code says so."""
+    report, asked = await held([replace(case, needs=("no-such-tool",)), replace(case, sim={"gpus": 1})], diagnosis())
+    assert [result.status for result in report.results] == ["skipped", "skipped"]
+    assert "no-such-tool" in report.results[0].why
+    assert "simulator" in report.results[1].why
+    assert (report.exit_code, asked) == (3, [])
+
+
+def test_a_case_gets_a_private_configuration(case: Case, tmp_path: Path) -> None:
+    """Kernel log lines go through a private file, and the case's settings are laid on top."""
+    told = replace(case, kernel_log=("6,1,1,-;NVRM: x",), config={"budget": {"drill": "9s"}})
+    config = json.loads(Path(runner._private_config(told, tmp_path, None)).read_text())
+    assert Path(config["collectors"]["kernel_log"]["path"]).read_text() == "6,1,1,-;NVRM: x\n"
+    assert config["budget"] == {"drill": "9s"}
+    assert config["state_dir"].startswith(str(tmp_path))
+
+
+def test_overlays_merge_by_key() -> None:
+    """Neighbours of an overlaid key stay."""
+    assert merged({"a": {"b": 1, "c": 2}, "d": 3}, {"a": {"c": 4}}) == {"a": {"b": 1, "c": 4}, "d": 3}
+
+
+def test_samples_rotate_with_the_seed(case: Case) -> None:
+    """The same seed gives the same sample; more than there are gives all."""
+    cases = [replace(case, id=str(number)) for number in range(20)]
+    samples = [[c.id for c in pick_sample(cases, 4, seed)] for seed in range(8)]
+    assert samples[0] == [c.id for c in pick_sample(cases, 4, 0)]
+    assert len({tuple(sample) for sample in samples}) > 4
+    assert len(pick_sample(cases, 99, 0)) == 20
