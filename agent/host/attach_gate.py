@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from agent.errors import Refused
 from agent.host import procs
 from agent.host.procfs import read_once
-from agent.host.procstat import status_field
+from agent.host.procstat import stat, status_field
 
 WATCH_S = 2.0
 """A process without CPU time and without a context switch for so long is blocked."""
@@ -142,7 +142,7 @@ async def admit(pid: int) -> Admitted:
     python = check_python(pid)
     status = read_once(f"/proc/{pid}/status")
     uid, gid = (int((status_field(status, name) or b"0 0").split()[1]) for name in (b"Uid", b"Gid"))
-    now = procs.stat(pid)
+    now = stat(pid)
     return Admitted(pid, procs.start_time(pid), now.start_ticks, python, uid, gid, cores)
 
 
@@ -173,7 +173,7 @@ def _comm(pid: int) -> str:
 
 
 def _kernel_thread(pid: int) -> bool:
-    return pid == 2 or procs.stat(pid).ppid == 2
+    return pid == 2 or stat(pid).ppid == 2
 
 
 def _yama() -> str:
