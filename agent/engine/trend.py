@@ -17,6 +17,8 @@ GROW_POINTS = 60
 GROW_QUANTILE = 0.2
 """One step in a flat noisy series lifts at most 55 % of the pair slopes, and half of the rest are below 0."""
 
+GROW_STEADY = 0.5
+
 FLOOR_SECONDS = 1800.0
 FLOOR_SAMPLES = 30
 FLOOR_POINTS = 360
@@ -43,19 +45,21 @@ BENT, BENT_SURE, BENT_LATE = -0.12, -5.0, 0.9
 def grow(times: Sequence[float], values: Sequence[float]) -> float | None:
     """Steep growth per second in a short window, never negative; None below 8 s and 8 samples.
 
-    The first quarter is dropped (a start is not a trend). The figure is a low quantile of the slopes between all pairs of
-    points: one step leaves most pairs flat, and any fall of half of the growth seen (a collector's sawtooth) makes it 0.
-    It opens gates; it proves nothing.
+    The first quarter is dropped (a start is not a trend). A low quantile of the slopes between all pairs of points must be
+    positive: one step leaves most pairs flat, and any fall of half of the growth seen (a collector's sawtooth) makes it 0.
+    Where that quantile is near the median slope the growth is steady and the median is the figure (whole numbers climb in
+    stairs), else the quantile. It opens gates; it proves nothing.
     """
     if len(times) < GROW_SAMPLES or times[-1] - times[0] < GROW_SECONDS - 1e-6:
         return None
     start = times[0] + (times[-1] - times[0]) / 4.0
     first = next(i for i, t in enumerate(times) if t >= start)
     t, v = thin(times[first:], GROW_POINTS), thin(values[first:], GROW_POINTS)
-    low = quantile(pair_slopes(t, v), GROW_QUANTILE)
+    slopes = pair_slopes(t, v)
+    low, middle = quantile(slopes, GROW_QUANTILE), quantile(slopes, 0.5)
     if low <= 0.0 or worst_fall(values) > 0.5 * low * (t[-1] - t[0]):
         return 0.0
-    return low
+    return middle if low >= GROW_STEADY * middle else low
 
 
 def floor_slope(times: Sequence[float], values: Sequence[float]) -> float | None:
