@@ -129,11 +129,19 @@ def test_a_closed_gate_is_no() -> None:
 
 
 def test_an_open_question_stays_possible_with_the_way_to_settle_it() -> None:
-    """A gate nobody can judge yet: unknown, never healthy, and the command that would tell."""
-    found = assess(rule_set(MEMORY), host({1: FLAT}), at(1), {})
-    assert found.verdict == "unknown"
-    assert found.possible[0].missing == ("one_site", "hours")
-    assert found.possible[0].try_ == "anfl-agent diagnose memory --pid 1 --for 75m"
+    """A gate nobody can judge because its series are not there: unknown, never healthy, and what would help."""
+    found = assess(rule_set(MEMORY), host({}, {1: "0+0.1x60"}), at(1), {})
+    assert (found.verdict, found.wanted) == ("unknown", ())
+    assert found.possible[0].missing == ("one_site", "steep", "hours")
+    assert found.possible[0].try_ == "anfl-agent doctor"
+
+
+def test_what_needs_more_history_is_listed_with_the_command_that_waits_for_it() -> None:
+    """A condition over an hour cannot be judged after a minute: not checked, and how long to sample."""
+    found = conclude(assess(rule_set(MEMORY), host({1: FLAT}), at(1), {}), META)
+    unchecked = {n.id: n for n in found.not_checked}
+    assert unchecked["memory.hours"].because == "too little data for process_anonymous_bytes"
+    assert unchecked["memory.hours"].try_ == "anfl-agent diagnose memory --pid 1 --for 75m"
 
 
 def test_a_look_that_could_not_be_taken_says_why_and_what_helps() -> None:
