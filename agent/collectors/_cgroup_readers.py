@@ -9,7 +9,8 @@ from __future__ import annotations
 import os
 from typing import Protocol
 
-from agent.collectors._dialect import Dialect, parse_limit, value
+from agent.collectors._dialect import Dialect, parse_limit
+from agent.collectors._kept import number
 from agent.collectors._psi import parse_pressure
 from agent.host.procfs import KeptFile, read_once
 
@@ -53,7 +54,7 @@ class CpuTime:
         raw = self._file.read()
         self.moved = raw != self._raw
         self._raw = raw
-        used = value(raw, self._key)
+        used = number(b"\n" + raw, self._key)
         return {} if used is None else {"cgroup_cpu_seconds_total": used * self._unit}
 
 
@@ -84,12 +85,12 @@ class CpuQuota:
         """Quota, periods and throttling."""
         if self._file is None:
             return {}
-        raw = self._file.read()
+        raw = b"\n" + self._file.read()
         key, unit = self._dialect.throttled
         values = {
-            "cgroup_cpu_periods_total": float(value(raw, b"\nnr_periods ") or 0),
-            "cgroup_cpu_throttled_periods_total": float(value(raw, b"\nnr_throttled ") or 0),
-            "cgroup_cpu_throttled_seconds_total": (value(raw, key) or 0) * unit,
+            "cgroup_cpu_periods_total": float(number(raw, b"\nnr_periods ") or 0),
+            "cgroup_cpu_throttled_periods_total": float(number(raw, b"\nnr_throttled ") or 0),
+            "cgroup_cpu_throttled_seconds_total": (number(raw, key) or 0) * unit,
         }
         if self._cores is not None:
             values["cgroup_cpu_quota_cores"] = self._cores
@@ -108,8 +109,8 @@ class _Level:
 
     def read(self) -> tuple[int, int, bytes]:
         """Bytes in use, the working set among them, and the text of memory.stat."""
-        usage, stat = int(self.usage.read()), self.stat.read()
-        return usage, max(0, usage - (value(stat, self._key) or 0)), stat
+        usage, stat = int(self.usage.read()), b"\n" + self.stat.read()
+        return usage, max(0, usage - (number(stat, self._key) or 0)), stat
 
 
 class Memory:
@@ -139,12 +140,12 @@ class Memory:
         usage, working, stat = self._own.read()
         kinds = (("cgroup_anonymous_bytes", self._dialect.anonymous), ("cgroup_file_bytes", self._dialect.file))
         values: Values = {"cgroup_memory_bytes": float(usage), "cgroup_working_set_bytes": float(working)}
-        values |= {name: float(found) for name, key in kinds if (found := value(stat, key)) is not None}
+        values |= {name: float(found) for name, key in kinds if (found := number(stat, key)) is not None}
         bounds = [(level.limit, working if level is self._own else level.read()[1]) for level in self._levels if level.limit]
         if bounds:
             values["cgroup_memory_limit_bytes"] = float(min(limit for limit, _ in bounds))
             values["cgroup_memory_free_bytes"] = float(max(0, min(limit - used for limit, used in bounds)))
-        kills = value(self._oom.read(), b"\noom_kill ") if self._oom is not None else None
+        kills = number(b"\n" + self._oom.read(), b"\noom_kill ") if self._oom is not None else None
         return values if kills is None else values | {"cgroup_oom_kills_total": float(kills)}
 
 

@@ -5,16 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from agent.collectors._kept import number
 from agent.host.procfs import read_once
 
 UNLIMITED = 1 << 60
 """Version 1 writes no limit as a number near 2^63."""
-
-
-def value(raw: bytes, key: bytes) -> int | None:
-    """The number beside ``key`` in a file of "key number" lines; ``key`` begins with a line break."""
-    return number(b"\n" + raw, key)
 
 
 def parse_limit(raw: bytes) -> int | None:
@@ -46,7 +40,7 @@ def quota_v1(folder: str) -> float | None:
 
 @dataclass(frozen=True)
 class Dialect:
-    """Names of files and of the lines in them; times are multiplied by their unit to give seconds."""
+    """Names of files and of the lines in them (a line break first); times are multiplied by their unit to give seconds."""
 
     quota: Callable[[str], float | None]
     usage: tuple[str, bytes, float]

@@ -13,6 +13,8 @@ COLUMNS = (0, 8, 1, 9, 2, 10, 3, 11)
 """Places in a line of /proc/net/dev: bytes, packets, errors, drops; received before sent."""
 MEGABIT = 1e6 / 8
 IFF_UP = 1
+IDLE_EVERY = 5
+"""A link that is up is looked at every time; one that is down, and loopback, which has no link, every so many readings."""
 SPEED_EVERY = 60
 """Asking for the speed takes a kernel-wide lock and may ask the card; a link that renegotiates goes down in between anyway."""
 
@@ -58,19 +60,18 @@ class Interface:
         if counters != self._raw:
             self._counters = [Sample(old.series, v) for old, v in zip(self._counters, parse_counters(counters), strict=True)]
             self._raw = counters
-        state = self._read_state()
-        if state != self._state or self._age >= SPEED_EVERY or state == b"unknown":
-            self._look_closer(state)
+        if self._state == b"up" or self._age % IDLE_EVERY == 0:
+            self._look(self._read_state())
         self._age += 1
         series, speed = self._speed
         return [*self._counters, self._up] if speed is None else [*self._counters, self._up, Sample(series, speed)]
 
-    def _look_closer(self, state: bytes) -> None:
-        up = state == b"up" or (state == b"unknown" and self._wanted())
-        self._up = Sample(self._up.series, 1.0 if up else 0.0)
-        if state != self._state or self._age >= SPEED_EVERY:
-            self._speed = (self._speed[0], self._read_speed() if up else None)
-            self._age = 0
+    def _look(self, state: bytes) -> None:
+        if state != b"up" or state != self._state:
+            up = state == b"up" or (state == b"unknown" and self._wanted())
+            self._up = Sample(self._up.series, 1.0 if up else 0.0)
+        if state != self._state or self._age % SPEED_EVERY == 0:
+            self._speed = (self._speed[0], self._read_speed() if self._up.value else None)
         self._state = state
 
     def _read_state(self) -> bytes:

@@ -8,6 +8,8 @@ from agent.host.procfs import KeptFile
 from agent.model import Sample, Series
 
 Parse = Callable[[bytes], Mapping[str, float]]
+SLACK = 64
+"""Bytes a line may move towards the beginning between two readings and still be found at once."""
 RETRY_READS = 60
 """A file that is not there is looked for again after so many reads: a module may be loaded later."""
 
@@ -59,7 +61,29 @@ def number(raw: bytes, key: bytes) -> int | None:
     return int(raw[at : at + 32].split(None, 1)[0])
 
 
-def numbers(raw: bytes, keys: Mapping[str, bytes], scale: int = 1) -> dict[str, float]:
-    """Values by metric name for the lines of ``raw`` that ``keys`` names, times ``scale``; a missing line has no value."""
-    found = ((name, number(raw, key)) for name, key in keys.items())
-    return {name: float(value * scale) for name, value in found if value is not None}
+class Numbers:
+    """Picks the numbers of some lines out of a file that is read again and again: values by metric name, times ``scale``.
+
+    ``keys`` names each line, with the line break before it. A line is looked for near where it was last time, which makes a
+    large file (vmstat) three times cheaper; one that is not there has no value.
+    """
+
+    __slots__ = ("_keys", "_near", "_scale")
+
+    def __init__(self, keys: Mapping[str, bytes], scale: int = 1) -> None:
+        self._keys = keys
+        self._scale = scale
+        self._near = dict.fromkeys(keys, 0)
+
+    def pick(self, raw: bytes) -> dict[str, float]:
+        """The values in ``raw``, which begins with a line break."""
+        found: dict[str, float] = {}
+        near, scale = self._near, self._scale
+        for name, key in self._keys.items():
+            at = raw.find(key, near[name])
+            if at < 0 and (at := raw.find(key)) < 0:
+                continue
+            near[name] = max(0, at - SLACK)
+            at += len(key)
+            found[name] = float(int(raw[at : at + 32].split(None, 1)[0]) * scale)
+        return found

@@ -53,18 +53,16 @@ def _level(name: str, raw: bytes) -> dict[str, float]:
 
 
 class TcpSource:
-    """Reads the cheap files each time, the tables (which the kernel sums over all processors) every ``every``-th time."""
+    """Reads at every ``every``-th turn: the kernel sums most of these over all processors, however many there are."""
 
     def __init__(self, proc: str, every: int) -> None:
         series = handles(METRICS)
-        filter_ = f"{proc}/sys/net/netfilter/nf_conntrack"
+        tracked = f"{proc}/sys/net/netfilter/nf_conntrack"
         self._connections = series["tcp_connections"]
         self._sockets = (KeptFile(f"{proc}/net/sockstat"), KeptFile(f"{proc}/net/sockstat6"))
-        self._levels = (
-            KeptSource(f"{filter_}_count", partial(_level, "conntrack_entries"), series),
-            KeptSource(f"{filter_}_max", partial(_level, "conntrack_limit"), series),
-        )
-        self._tables = (
+        self._sources = (
+            KeptSource(f"{tracked}_count", partial(_level, "conntrack_entries"), series),
+            KeptSource(f"{tracked}_max", partial(_level, "conntrack_limit"), series),
             KeptSource(f"{proc}/net/snmp", partial(parse_table, table=b"Tcp:", wanted=SNMP), series),
             KeptSource(f"{proc}/net/netstat", partial(parse_table, table=b"TcpExt:", wanted=NETSTAT), series),
         )
@@ -72,15 +70,12 @@ class TcpSource:
         self._turn = 0
 
     def read(self) -> list[Sample]:
-        """What is due this time; files the host lacks (no IPv6, no packet filter) are left out."""
-        samples = self._in_use()
-        for source in self._levels:
-            samples += source.read_if_there()
-        if self._turn % self._every == 0:
-            for source in self._tables:
-                samples += source.read_if_there()
+        """The samples of this turn; files the host lacks (no IPv6, no packet filter) are left out."""
+        due = self._turn % self._every == 0
         self._turn += 1
-        return samples
+        if not due:
+            return []
+        return self._in_use() + [sample for source in self._sources for sample in source.read_if_there()]
 
     def _in_use(self) -> list[Sample]:
         found = []

@@ -8,42 +8,47 @@ from dataclasses import dataclass, field
 from typing import ClassVar
 
 from agent.collectors._declare import counter, gauge, handles
-from agent.collectors._kept import KeptSource, numbers
+from agent.collectors._kept import KeptSource, Numbers
 from agent.model import Metric, Sample
 
 PAGE = os.sysconf("SC_PAGE_SIZE")
-MEMINFO = {
-    "host_memory_total_bytes": b"\nMemTotal:",
-    "host_memory_free_bytes": b"\nMemFree:",
-    "host_memory_available_bytes": b"\nMemAvailable:",
-    "host_memory_cached_bytes": b"\nCached:",
-    "host_memory_dirty_bytes": b"\nDirty:",
-    "host_memory_writeback_bytes": b"\nWriteback:",
-    "host_memory_shmem_bytes": b"\nShmem:",
-    "host_memory_slab_unreclaimable_bytes": b"\nSUnreclaim:",
-    "host_swap_total_bytes": b"\nSwapTotal:",
-    "host_swap_free_bytes": b"\nSwapFree:",
-}
-EVENTS = {
-    "host_page_faults_major_total": b"\npgmajfault ",
-    "host_oom_kills_total": b"\noom_kill ",
-    "host_direct_reclaim_pages_total": b"\npgscan_direct ",
-}
-SWAPPED = {"host_swap_in_bytes_total": b"\npswpin ", "host_swap_out_bytes_total": b"\npswpout "}
-REFAULTS = ({"anon": b"\nworkingset_refault_anon ", "file": b"\nworkingset_refault_file "}, {"all": b"\nworkingset_refault "})
-"""Split in two since Linux 5.9."""
+MEMINFO = Numbers(
+    {
+        "host_memory_total_bytes": b"\nMemTotal:",
+        "host_memory_free_bytes": b"\nMemFree:",
+        "host_memory_available_bytes": b"\nMemAvailable:",
+        "host_memory_cached_bytes": b"\nCached:",
+        "host_memory_dirty_bytes": b"\nDirty:",
+        "host_memory_writeback_bytes": b"\nWriteback:",
+        "host_memory_shmem_bytes": b"\nShmem:",
+        "host_memory_slab_unreclaimable_bytes": b"\nSUnreclaim:",
+        "host_swap_total_bytes": b"\nSwapTotal:",
+        "host_swap_free_bytes": b"\nSwapFree:",
+    },
+    1024,
+)
+EVENTS = Numbers(
+    {
+        "host_page_faults_major_total": b"\npgmajfault ",
+        "host_oom_kills_total": b"\noom_kill ",
+        "host_direct_reclaim_pages_total": b"\npgscan_direct ",
+    }
+)
+SWAPPED = Numbers({"host_swap_in_bytes_total": b"\npswpin ", "host_swap_out_bytes_total": b"\npswpout "}, PAGE)
+REFAULTS = Numbers({"anon": b"\nworkingset_refault_anon ", "file": b"\nworkingset_refault_file "})
+REFAULTS_BEFORE_5_9 = Numbers({"all": b"\nworkingset_refault "})
 
 
 def parse_meminfo(raw: bytes) -> dict[str, float]:
     """Values of /proc/meminfo, in bytes."""
-    return numbers(b"\n" + raw, MEMINFO, 1024)
+    return MEMINFO.pick(b"\n" + raw)
 
 
 def parse_vmstat(raw: bytes) -> dict[str, float]:
     """Values of /proc/vmstat; what this kernel does not count is left out."""
     raw = b"\n" + raw
-    values = numbers(raw, EVENTS) | numbers(raw, SWAPPED, PAGE)
-    refaults = numbers(raw, REFAULTS[0]) or numbers(raw, REFAULTS[1])
+    values = EVENTS.pick(raw) | SWAPPED.pick(raw)
+    refaults = REFAULTS.pick(raw) or REFAULTS_BEFORE_5_9.pick(raw)
     if refaults:
         values["host_workingset_refaults_total"] = sum(refaults.values())
     return values

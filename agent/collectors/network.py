@@ -32,8 +32,8 @@ OF_INTERFACE = (
 class Collector:
     """Reads /proc/net and /sys/class/net: every interface, those that are down too, and TCP as a whole.
 
-    ``tcp_every``: the TCP tables are read at every so-manieth collection; the kernel sums them over all processors, which
-    takes 30 µs on two of them and grows with their number.
+    ``tcp_every``: TCP is read at every so-manieth collection; the kernel sums its tables over all processors, which takes
+    40 µs on two of them and grows with their number.
     """
 
     metrics: ClassVar[tuple[Metric, ...]] = OF_INTERFACE + METRICS

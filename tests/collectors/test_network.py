@@ -77,10 +77,28 @@ def test_tcp_counters_come_by_name_not_by_place(proc: Path, sys: Path) -> None:
     }
 
 
-def test_the_costly_tables_are_read_at_every_fifth_turn(proc: Path, sys: Path) -> None:
+def test_a_link_that_comes_up_is_seen_within_five_readings(proc: Path, sys: Path) -> None:
+    """Links that are down are looked at less often."""
+    collector = Collector(proc=str(proc), sys=str(sys))
+    collector.collect()
+    (sys / "class/net/ifb0/operstate").write_text("up\n")
+    turns = [figures(collector.collect())["network_up{interface='ifb0'}"] for _ in range(5)]
+    assert turns[-1] == 1
+
+
+def test_loopback_that_is_switched_off_is_down(proc: Path, sys: Path) -> None:
+    """Its state stays "unknown"; the flag tells."""
+    collector = Collector(proc=str(proc), sys=str(sys))
+    collector.collect()
+    (sys / "class/net/lo/flags").write_text("0x8\n")
+    turns = [figures(collector.collect())["network_up{interface='lo'}"] for _ in range(5)]
+    assert turns[-1] == 0
+
+
+def test_tcp_is_read_at_every_fifth_turn(proc: Path, sys: Path) -> None:
     """In between there are no samples of them, rather than stale ones that would bend a rate."""
     collector = Collector(proc=str(proc), sys=str(sys))
-    turns = ["tcp_timeouts_total" in figures(collector.collect()) for _ in range(7)]
+    turns = ["tcp_connections" in figures(collector.collect()) for _ in range(7)]
     assert turns == [True, False, False, False, False, True, False]
 
 
