@@ -32,7 +32,7 @@ class Member:
     of at most 64 threads has them summed over its threads, never falling.
     """
 
-    __slots__ = ("_base", "_board", "_files", "_fresh", "_info", "_sums", "keep_until", "p")
+    __slots__ = ("_base", "_board", "_files", "_fresh", "_info", "_sums", "keep_until", "p", "subject")
 
     def __init__(self, p: Proc, proc: str, boot: float) -> None:
         self.p = p
@@ -43,6 +43,7 @@ class Member:
         self._sums = ThreadSums(base)
         self._fresh = True
         self.keep_until = 0.0
+        self.subject = -1  # pid of the root that process_info tells
         self._board.put({"process_start_time_seconds": boot + p.start / TICKS} | _limit(base))
 
     def name(self, **told: str | int) -> None:

@@ -50,15 +50,15 @@ class Descriptors:
         """True when those that sleep should give theirs back."""
         return self.kept >= self.most * 0.9
 
-    def open(self, p: Proc) -> bytes:
-        """Open the stat line, keep it if there is room, and read it; OSError as the kernel gives it."""
+    def open(self, p: Proc, keep: bool = True) -> bytes:
+        """Open the stat line, keep it if wanted and there is room, and read it; OSError as the kernel gives it."""
         fd = os.open(f"{self.proc}/{p.pid}/stat", os.O_RDONLY | os.O_CLOEXEC)
         try:
             raw = os.pread(fd, STAT_BYTES, 0)
         except OSError:
             os.close(fd)
             raise
-        if self.kept < self.most:
+        if keep and self.kept < self.most:
             p.fd = fd
             self.kept += 1
         else:

@@ -85,9 +85,9 @@ class Subjects:
         """Let go of subjects and members that have not stood out for a while."""
         for pid in [pid for pid, s in self.by_root.items() if s.until < now and s.why is not Why.PINNED]:
             self._remove(pid)
-        self.straighten()
+        self.straighten()  # a process of a dropped subject may belong to another one around it
         for pid, member in list(self.members.items()):
-            if member.keep_until < now or member.p.owner is None:
+            if member.keep_until < now:
                 self._dismiss(pid)
 
     def straighten(self) -> None:
@@ -104,21 +104,22 @@ class Subjects:
             self._claim(subject)
         for subject in new:
             subject.burnt = sum(p.cpu + p.ccpu for p in subject.tree())
+        for pid in [pid for pid, member in self.members.items() if member.p.owner is None]:
+            self._dismiss(pid)
 
-    def appoint(self, chosen: set[Proc], now: float) -> None:
-        """Give series of their own to the roots, to those chosen, and to the busiest and largest of each tree."""
+    def appoint(self, now: float) -> None:
+        """Give series of their own to the root, the busiest and the largest of each tree."""
         until = now + STAY_S
         self._waiting = []
         for subject in sorted(self.by_root.values(), key=lambda s: -s.why):
             each = PINNED_MEMBERS if subject.why is Why.PINNED else self._each
             procs = list(subject.procs.values())
-            wanted = {subject.root: None} | dict.fromkeys(p for p in procs if p in chosen)
-            if len(procs) <= each:
-                wanted |= dict.fromkeys(procs)
-            else:
-                wanted |= dict.fromkeys(nlargest(each // 2, procs, key=lambda p: p.burnt))
-                wanted |= dict.fromkeys(nlargest(each // 2, procs, key=lambda p: p.rss))
-            room = each - sum(p.detail is not None for p in procs)
+            wanted = {subject.root: None}
+            if len(procs) > each:
+                busy = [p for p in procs if p.burnt]
+                procs = nlargest(each // 2, busy, key=lambda p: p.burnt) + nlargest(each // 2, procs, key=lambda p: p.rss)
+            wanted |= dict.fromkeys(procs)
+            room = each - sum(p.detail is not None for p in subject.procs.values())
             for p in wanted:
                 if p.detail is not None:
                     p.detail.keep_until = until

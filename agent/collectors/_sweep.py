@@ -10,6 +10,7 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Collection, Iterable
+from functools import partial
 
 from agent.collectors._census import Census
 from agent.collectors._proc import STAT_BYTES, Descriptors, Proc, is_thread
@@ -77,7 +78,8 @@ class Sweep:
 
     def _read(self, batch: dict[int, Proc]) -> None:
         """The hot loop: about 5 us a process, nearly all of it the kernel's."""
-        pread, reopen, slots, changed = os.pread, self._files.open, self._slots, self.changed
+        pread, slots, changed = os.pread, self._slots, self.changed
+        reopen = partial(self._files.open, keep=batch is self._awake)
         gone: list[Proc] = []
         tired: list[Proc] = []
         for p in batch.values():
@@ -171,6 +173,7 @@ class Sweep:
             self._waiting &= pids
         self._waiting |= pids.difference(self.procs, self._closed)
         if not self._waiting:
+            self.settled = True
             return
         first = sorted(self._waiting.intersection(wanted))
         until = time.perf_counter() + self._slice
@@ -178,8 +181,8 @@ class Sweep:
             self._waiting.discard(pid)
             self._admit(pid)
             if time.perf_counter() > until and not (wanted and not self.settled):
-                return
-        self.settled = True
+                break
+        self.settled = self.settled or not self._waiting
 
     def _admit(self, pid: int) -> None:
         p = Proc(pid)

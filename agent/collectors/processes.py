@@ -149,7 +149,7 @@ class Collector:
             if p.pid not in spared:
                 subjects.want(root_of(p, procs, self._own_pid), until, Why.TOP)
         subjects.expire(now)
-        subjects.appoint(chosen, now)
+        subjects.appoint(now)
 
     def _news(self, sweep: Sweep, settled: bool) -> Iterator[Event]:
         """Ends of all that was told of (they close series), then starts within subjects."""
@@ -180,12 +180,12 @@ class Collector:
         for pid in sweep.zombies:
             parent = sweep.procs[pid].ppid
             zombies[parent] = zombies.get(parent, 0) + 1
-        for member in subjects.fresh:
-            self._name(member)
-        for p in sweep.renamed + sweep.moved:
+        for p in sweep.renamed:
             if p.detail is not None:
-                self._name(p.detail)
+                p.detail.subject = -1
         for pid, member in subjects.members.items():
+            if member.subject != member.p.owner.root.pid:
+                self._name(member)
             member.look(pid in moved, pid in pinned, sweep.ticks)
             out += member.samples(len(children.get(pid, ())), zombies.get(pid, 0))
         subjects.read_others()
@@ -202,7 +202,8 @@ class Collector:
 
     def _name(self, member: Member) -> None:
         """Labels of ``process_info``. Neither command line nor environment is read: both can hang with the process."""
-        p, owner = member.p, member.p.owner
+        p = member.p
+        member.subject = p.owner.root.pid
         where = place(optional(p.pid, "cgroup", self.proc))
         try:
             uid = os.stat(f"{self.proc}/{p.pid}").st_uid
@@ -211,7 +212,7 @@ class Collector:
         member.name(
             pid=p.pid,
             comm=clean(p.comm, 64),
-            subject=owner.root.pid if owner is not None else p.pid,
+            subject=member.subject,
             cgroup=where.cgroup,
             unit=where.unit or "",
             container=where.container or "",

@@ -54,6 +54,7 @@ class Tree:
         self.root = root
         self.forks = 100
         self.processes: dict[int, Process] = {}
+        self._written: dict[Path, str] = {}
         (root / "stat").write_text("")
         self._count()
 
@@ -71,24 +72,32 @@ class Tree:
     def end(self, pid: int) -> None:
         """Remove a process."""
         del self.processes[pid]
-        shutil.rmtree(self.root / str(pid))
+        folder = self.root / str(pid)
+        shutil.rmtree(folder)
+        self._written = {path: text for path, text in self._written.items() if path.parent != folder}
         self._count()
 
     def write(self, p: Process) -> None:
-        """Write its files, each in place."""
+        """Write its files, each in place, as far as they have changed."""
         folder = self.root / str(p.pid)
-        (folder / "fd").mkdir(parents=True, exist_ok=True)
-        for number in range(p.fds):
+        if not folder.exists():
+            (folder / "fd").mkdir(parents=True)
+        for number in range(len(list((folder / "fd").iterdir())), p.fds):
             (folder / "fd" / str(number)).touch()
-        (folder / "stat").write_text(p.stat())
-        (folder / "status").write_text(p.status())
-        (folder / "cgroup").write_text(f"0::{p.cgroup}\n")
-        (folder / "cmdline").write_text(p.command.replace(" ", "\0"))
-        (folder / "schedstat").write_text(f"{p.cpu * 10_000_000} 5000000 12\n")
-        (folder / "limits").write_text("Limit\nMax open files            1024                 4096                 files\n")
-        (folder / "io").write_text(
-            f"rchar: {p.read}\nwchar: 1\nsyscr: 1\nsyscw: 1\nread_bytes: {p.read}\nwrite_bytes: 0\ncancelled_write_bytes: 0\n"
-        )
+        limits = "Limit\nMax open files            1024                 4096                 files\n"
+        done = f"rchar: {p.read}\nwchar: 1\nsyscr: 1\nsyscw: 1\nread_bytes: {p.read}\nwrite_bytes: 0\ncancelled_write_bytes: 0\n"
+        self._write(folder / "stat", p.stat())
+        self._write(folder / "status", p.status())
+        self._write(folder / "cgroup", f"0::{p.cgroup}\n")
+        self._write(folder / "cmdline", p.command.replace(" ", "\0"))
+        self._write(folder / "schedstat", f"{p.cpu * 10_000_000} 5000000 12\n")
+        self._write(folder / "limits", limits)
+        self._write(folder / "io", done)
+
+    def _write(self, path: Path, text: str) -> None:
+        if self._written.get(path) != text:
+            path.write_text(text)
+            self._written[path] = text
 
     def _count(self) -> None:
         self.forks += 1
