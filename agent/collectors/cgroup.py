@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import errno
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import ClassVar
 
@@ -30,8 +30,16 @@ GONE = frozenset((errno.ENODEV, errno.ENOENT))
 class Group:
     """One watched cgroup with its readers."""
 
-    def __init__(self, label: str, time_: CpuTime | None, pressure: Pressure | None, others: list[Reader]) -> None:
+    def __init__(
+        self,
+        label: str,
+        paths: Mapping[str, str],
+        time_: CpuTime | None = None,
+        pressure: Pressure | None = None,
+        others: Sequence[Reader] = (),
+    ) -> None:
         self.labels = labels(cgroup=label)
+        self.paths = paths
         self._series = handles(Collector.metrics, self.labels)
         self._time = time_
         self._pressure = pressure
@@ -42,7 +50,7 @@ class Group:
     def read(self) -> list[Sample]:
         """Samples now; OSError once the cgroup is gone. One that used no CPU keeps its samples, but its tasks may still wait."""
         samples = self._samples(self._time) + self._samples(self._pressure)
-        renew = self._age % RENEW_EVERY == 0
+        renew = self.renews
         if renew or self._time is None or self._time.moved:
             if renew:
                 for reader in self._others:
@@ -56,6 +64,11 @@ class Group:
             return []
         series = self._series
         return [Sample(series[name], figure) for name, figure in reader.read().items()]
+
+    @property
+    def renews(self) -> bool:
+        """True if the next reading reads the limits too."""
+        return self._age % RENEW_EVERY == 0
 
     @property
     def due(self) -> bool:
@@ -121,13 +134,11 @@ class Collector:
             del self._groups[label]
         items: list[Sample | Event] = []
         for label, pid in wanted.items():
-            group = self._groups.get(label)
-            if group is None or group.due:
-                group = self._groups[label] = self._attach(self._hierarchy, label, pid)
+            group = self._groups[label] = self._group(self._hierarchy, label, pid)
             try:
                 items += group.read()
             except OSError as error:
-                self._groups[label] = Group(label, None, None, [])
+                self._groups[label] = Group(label, group.paths)
                 if error.errno in GONE:
                     items.append(Event(time.time(), ENTITY_ENDED, group.labels))
         return items
@@ -140,17 +151,26 @@ class Collector:
         self._host_memory = (total or 0) * 1024 or 1 << 60
         return found
 
-    def _paths(self, label: str, pid: int) -> dict[str, str]:
-        """Paths by controller, from the process if it still lives there, else the label for all."""
+    def _group(self, hierarchy: Hierarchy, label: str, pid: int) -> Group:
+        """The kept group, or a new one if its process was moved to other cgroups or its folders may have come."""
+        group = self._groups.get(label)
+        if group is not None and not group.due:
+            paths = self._membership(label, pid) if group.renews else None
+            if paths is None or paths == group.paths:
+                return group
+        paths = self._membership(label, pid) or dict.fromkeys((UNIFIED, *CONTROLLERS), label)
+        return self._attach(hierarchy, label, paths)
+
+    def _membership(self, label: str, pid: int) -> dict[str, str] | None:
+        """Paths by controller of the process; None if it is gone or lives elsewhere by now."""
         try:
             raw = read_once(f"{self.proc}/{pid}/cgroup") if pid else b""
         except OSError:
-            raw = b""
-        return parse_membership(raw) if raw and cgroup_path(raw) == label else dict.fromkeys((UNIFIED, *CONTROLLERS), label)
+            return None
+        return parse_membership(raw) if raw and cgroup_path(raw) == label else None
 
-    def _attach(self, hierarchy: Hierarchy, label: str, pid: int) -> Group:
+    def _attach(self, hierarchy: Hierarchy, label: str, paths: Mapping[str, str]) -> Group:
         """Find the folders of a cgroup. Figures of a wider one (CPU at ``/``, memory elsewhere) are not taken for its own."""
-        paths = self._paths(label, pid)
         folders = {c: hierarchy.folders(c, paths) for c in (*CONTROLLERS, UNIFIED)}
         old = {c: c in hierarchy.legacy for c in CONTROLLERS}
         own = {c: not is_wider(paths.get(c if old.get(c) else UNIFIED, label), label) for c in (*CONTROLLERS, UNIFIED)}
@@ -164,4 +184,4 @@ class Collector:
         if folders["pids"]:
             others.append(Pids(folders["pids"], own["pids"]))
         pressure = Pressure(folders[UNIFIED]) if folders[UNIFIED] and own[UNIFIED] else None
-        return Group(label, time_, pressure, others)
+        return Group(label, paths, time_, pressure, others)

@@ -3,7 +3,6 @@ from pathlib import Path
 
 import pytest
 
-from agent.collectors._dialect import V1, V2, parse_cpu_max, parse_limit, quota_v1
 from agent.collectors.cgroup import RENEW_EVERY, Collector
 from agent.errors import Unavailable
 from tests.collectors.figures import events, figures
@@ -200,33 +199,23 @@ def test_a_pid_that_moved_on_is_not_believed(proc: Path, mixed: Path) -> None:
     assert "cgroup_cpu_quota_cores" not in read(collector, "/jobs/7")
 
 
+def test_a_process_put_under_a_quota_later_is_noticed(proc: Path, mixed: Path) -> None:
+    """Its memory cgroup stays, its CPU cgroup changes: seen within ten readings, and kept once the process has ended."""
+    membership = (proc / "70/cgroup").read_text()
+    (proc / "70/cgroup").write_text("4:memory:/jobs/7\n2:cpuacct:/\n1:cpu:/\n0::/\n")
+    collector = Collector(proc=str(proc))
+    collector.watch({"/jobs/7": 70})
+    assert "cgroup_cpu_quota_cores" not in read(collector, "/jobs/7")
+    (proc / "70/cgroup").write_text(membership)
+    assert [read(collector, "/jobs/7") for _ in range(RENEW_EVERY)][-1]["cgroup_cpu_quota_cores"] == 0.2
+    (proc / "70/cgroup").unlink()
+    assert [read(collector, "/jobs/7") for _ in range(RENEW_EVERY)][-1]["cgroup_cpu_quota_cores"] == 0.2
+
+
 def test_no_cgroups_is_unavailable(proc: Path) -> None:
     """A host without cgroups lacks the source."""
     with pytest.raises(Unavailable):
         Collector(proc=str(proc)).collect()
-
-
-@pytest.mark.parametrize(("raw", "limit"), [(b"max\n", None), (b"4096\n", 4096), (b"-1\n", None), (b"9223372036854771712\n", None)])
-def test_the_ways_to_write_no_limit(raw: bytes, limit: int | None) -> None:
-    """``max`` in version 2, -1 or a number beyond all memory in version 1."""
-    assert parse_limit(raw) == limit
-
-
-@pytest.mark.parametrize(("raw", "cores"), [(b"max 100000\n", None), (b"50000 100000\n", 0.5), (b"400000 100000\n", 4.0)])
-def test_quota_over_period_is_cores(raw: bytes, cores: float | None) -> None:
-    """Both in microseconds."""
-    assert parse_cpu_max(raw) == cores
-
-
-def test_version_one_writes_no_quota_as_minus_one(tmp_path: Path) -> None:
-    """-1 is not a quota of less than nothing."""
-    write(tmp_path, {"cpu.cfs_quota_us": "-1\n", "cpu.cfs_period_us": "100000\n"})
-    assert quota_v1(str(tmp_path)) is None
-
-
-def test_the_dialects_name_different_files() -> None:
-    """Nothing of one version is read in the other by mistake."""
-    assert {V1.memory, V1.memory_limit, V1.oom}.isdisjoint({V2.memory, V2.memory_limit, V2.oom})
 
 
 @pytest.mark.real
