@@ -1,0 +1,92 @@
+"""Who a tree is walked for, and whom a cause is about."""
+
+from __future__ import annotations
+
+from agent.engine.diagnose import Scope, assess
+from agent.engine.entities import Entities
+from agent.engine.rounds import Round
+from agent.model import Culprit, Target, labels
+from tests.fakes.rules import of, process, rule_set
+from tests.fakes.view import FakeView
+
+CGROUP = """
+tree: memory
+each: [cgroup]
+symptom: {when: "cgroup_memory_bytes > 1GiB"}
+checks: [{id: big, expr: "cgroup_memory_bytes > 1GiB"}]
+causes: {memory.limit-too-low: {title: The limit is low, support: {big: 0.7}, culprit: [cgroup]}}
+"""
+PROCESS = """
+tree: latency
+each: [pid]
+symptom: {when: "process_threads > 10"}
+checks:
+  - {id: many, expr: "process_threads > 10"}
+  - {id: crowded, expr: "cgroup_memory_bytes > 1GiB"}
+  - {id: neighbour, expr: "max_of_others(process_threads) > 10"}
+causes:
+  latency.queueing: {title: t, support: {many: 0.7}, target: unit, culprit: [unit]}
+  latency.memory-stall: {title: t, support: {crowded: 0.7}, culprit: [cgroup]}
+  latency.cpu-saturated: {title: t, support: {neighbour: 0.7}}
+"""
+
+
+def host() -> FakeView:
+    """Two processes of one tree in /a/x, a stranger in /b."""
+    return FakeView.of(
+        {
+            process(1, cgroup="/a/x", unit="web.service"): "1*61",
+            process(2, 1, cgroup="/a/x", unit="web.service"): "1*61",
+            process(3, comm="hog", cgroup="/b"): "1*61",
+            of("process_threads", 1): "20*61",
+            of("process_threads", 2): "2*61",
+            of("process_threads", 3): "30*61",
+            of("process_start_time_seconds", 1): "12.5*61",
+            ("cgroup_memory_bytes", labels(cgroup="/a")): "2GiB*61",
+            ("cgroup_memory_bytes", labels(cgroup="/a/x")): "2GiB*61",
+            ("cgroup_memory_bytes", labels(cgroup="/b")): "2GiB*61",
+        }
+    )
+
+
+def test_a_process_binds_its_chain_and_its_tree() -> None:
+    """Pid, cgroup and unit are bound; the tree is all processes of its subject; strangers stand alone."""
+    entities = Entities.of(Round(host()))
+    instance = entities.instance(labels(pid=2))
+    assert dict(instance.labels) == {"pid": "2", "cgroup": "/a/x", "unit": "web.service", "user": "u"}
+    assert instance.own_pids == frozenset({"1", "2"})
+    assert entities.own("9") == frozenset({"9"})
+    assert entities.process("1") == Target("process", "python", pid=1, start_time=12.5, unit="web.service", cgroup="/a/x", user="u")
+
+
+def test_a_cgroup_above_the_target_is_its_business() -> None:
+    """Causes of the cgroups a process is in are its roots; those of others are not even looked at."""
+    found = assess(rule_set(CGROUP), host(), Scope(Target("process", pid=1), (1, 2)), {})
+    assert [(f.target.kind, f.target.name, f.culprits) for f in found.causes] == [
+        ("cgroup", "/a", (Culprit("cgroup", "/a"),)),
+        ("cgroup", "/a/x", (Culprit("cgroup", "/a/x"),)),
+    ]
+    assert found.elsewhere == ()
+
+
+def test_a_unit_is_a_target_too() -> None:
+    """What happens to any process of the unit counts; another unit's is elsewhere."""
+    scope = Scope(Target("unit", "web.service", unit="web.service"), (1, 2, 3))
+    found = assess(rule_set(PROCESS), host(), scope, {})
+    assert {f.id for f in found.causes} == {"latency.queueing", "latency.memory-stall", "latency.cpu-saturated"}
+    assert {f.target.pid or f.target.name for f in found.elsewhere} == {3}
+
+
+def test_causes_name_their_part_of_the_chain() -> None:
+    """``target: unit`` and ``culprit: [unit]`` speak of the process's unit; series are joined through its cgroup."""
+    found = {f.id: f for f in assess(rule_set(PROCESS), host(), Scope(Target("process", pid=1), (1, 2)), {}).causes}
+    queueing = found["latency.queueing"]
+    assert (queueing.target.kind, queueing.target.name) == ("unit", "web.service")
+    assert queueing.culprits == (Culprit("unit", "web.service"),)
+    assert found["latency.memory-stall"].culprits == (Culprit("cgroup", "/a/x"),)
+
+
+def test_the_one_that_stands_out_is_the_culprit_with_its_figure() -> None:
+    """The arg-max of an aggregator over strangers is a process by name and pid."""
+    found = {f.id: f for f in assess(rule_set(PROCESS), host(), Scope(Target("process", pid=1), (1, 2)), {}).causes}
+    assert found["latency.cpu-saturated"].culprits[0] == Culprit("process", "hog", pid=3, detail="30")
