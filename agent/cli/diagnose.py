@@ -14,7 +14,7 @@ from agent.errors import AgentError, UsageError
 from agent.yamlfile import parse_duration
 
 
-class Duration(click.ParamType):
+class Duration(click.ParamType[float]):
     """``15s``, ``5m``, ``1h30m`` or plain seconds."""
 
     name = "duration"
@@ -41,7 +41,7 @@ class Duration(click.ParamType):
 @click.option("--plugin", is_flag=True, help="One line and exit codes of the monitoring-plugin convention.")
 @click.option("-q", "--quiet", is_flag=True, help="No progress lines.")
 @click.pass_context
-def command(ctx: click.Context, as_json: bool, plugin: bool, quiet: bool, local: bool, **asked: Any) -> int:
+def command(ctx: click.Context, /, as_json: bool, plugin: bool, quiet: bool, local: bool, **asked: Any) -> int:
     """Name the root cause of what a process or the host suffers from, with evidence.
 
     TREE is one or more of the diagnosis trees (latency, memory, throughput, host …); without any, all are walked. Without --pid

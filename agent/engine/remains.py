@@ -12,6 +12,9 @@ from agent.engine.trees import Cause
 from agent.engine.walk import Outcome, ProbeKey, Walk
 from agent.model import NotChecked, Possible, RuledOut, Target
 
+LONG_S = 60.0
+"""Windows from here on need an agent that has been watching; that they are unknown in a burst says nothing about the host."""
+
 ROOM = 1.25
 """A window needs a little more than its length of samples."""
 
@@ -25,6 +28,8 @@ def possibles(walks: Sequence[Walk], named: Collection[tuple[str, str]], round: 
             if not possible(confidence) or (cause.id, walk.subject) in named:
                 continue
             open_ = _unknown(cause, walk)
+            if open_ and all(_too_young(o, walk, round) for o in open_):
+                continue  # nothing speaks for it but the shortness of the history; not_checked lists it
             try_ = next((t for o in open_ if (t := _try(o, walk, round, target))), "")
             made = Possible(cause.id, confidence, tuple(o.check.id for o in open_), try_, walk.severity(cause))
             known = best.get(cause.id)
@@ -99,6 +104,18 @@ def _try(outcome: Outcome, walk: Walk, round: Round, target: Target) -> str:
         return "anfl-agent doctor"
     windows = [c.longest_window for o in (outcome, *unknown) for c in (o.check.expr, o.check.gate) if c is not None]
     return f"{command} --for {_span(max(windows) * ROOM)}"
+
+
+def _too_young(outcome: Outcome, walk: Walk, round: Round) -> bool:
+    """Is the only reason not to know that the history is shorter than the condition's window? The series are there and live."""
+    if outcome.wanted is not None or outcome.evidence is not None:
+        return False
+    asked = [walk.outcomes[name] for name in walk.tree.behind([outcome.check.id])]
+    unknown = [o for o in asked if o.truth is None and o.result is not None]
+    missing = {name for o in unknown if o.result is not None for name in o.result.missing}
+    long = all(o.check.expr.longest_window >= LONG_S for o in unknown)
+    looked = any(o.wanted is not None or o.evidence is not None for o in asked)
+    return bool(missing) and long and not looked and all(round.live(n) for n in missing)
 
 
 def _span(seconds: float) -> str:

@@ -100,6 +100,12 @@ def tracer(pid: int, proc: str = "/proc") -> int:
     return int(status_field(read(pid, "status", proc), b"TracerPid") or 0)
 
 
+def kernel_thread(pid: int, proc: str = "/proc") -> bool:
+    """True for a thread of the kernel itself (PF_KTHREAD in the flags of its stat line): it runs no program."""
+    raw = read(pid, "stat", proc)
+    return bool(int(raw[raw.rindex(b")") + 2 :].split(None, 8)[6]) & 0x0020_0000)
+
+
 def identity(pid: int, proc: str = "/proc") -> Identity:
     """Who the process is; :class:`NoSuchProcess` if it is gone or its pid was taken over meanwhile."""
     first = stat(pid, proc)

@@ -13,11 +13,12 @@ from typing import ClassVar, Literal
 
 from agent.errors import AgentError, Refused
 from agent.host import procs, pyspy, threads
+from agent.host.lane import once
 from agent.host.procstat import NoSuchProcess, stat
 from agent.host.threads import Look
 from agent.model import Artifact, Cost, Evidence, Metric, Target, Tools
 from agent.probes._files import keep_stacks
-from agent.probes._guard import answer, guarded, in_lane, pid_of, python_of
+from agent.probes._guard import answer, guarded, pid_of, python_of
 from agent.probes._profile import Found, Window, is_loop, judge, on_cpu
 from agent.stacks import Stack, ThreadDump
 
@@ -58,19 +59,22 @@ class Probe:
         return await guarded("pyspy", lambda: self._look(target, tools))
 
     async def _look(self, target: Target, tools: Tools) -> Evidence:
-        pid = pid_of(target)
-        pids = await in_lane("pyspy", lambda: busiest(pid) if self.subprocesses else [python_of(pid)], 5.0)
+        pids = await once("probe-pyspy", lambda: self._pids(target), 5.0)
         async with asyncio.TaskGroup() as group:
             tasks = [group.create_task(self._window(member, tools)) for member in pids]
         windows = [window for window in (task.result() for task in tasks) if isinstance(window, Window)]
         if not windows:
             raise next(result for result in (task.result() for task in tasks) if isinstance(result, AgentError))
-        found = merge([judge(window) for window in windows])
-        artifacts, missing = self._keep(windows, tools)
+        found = await once("probe-pyspy", lambda: merge([judge(window) for window in windows]), 10.0)
+        artifacts, missing = await once("probe-pyspy", lambda: self._keep(windows, tools), 10.0)
         if missing:
             found.says["artifacts"] = missing
         pause = sum(r.pause_s for w in windows for r in (w.wall, w.gil, w.idle) if r)
         return Evidence("pyspy", found.answers, found.culprits, found.says, tuple(artifacts), target_pause_s=round(pause, 3))
+
+    def _pids(self, target: Target) -> list[int]:
+        pid = pid_of(target)
+        return busiest(pid) if self.subprocesses else [python_of(pid)]
 
     async def _window(self, pid: int, tools: Tools) -> Window | AgentError:
         """One process over the window; its error if it cannot be looked at (the others still are)."""
@@ -87,10 +91,10 @@ class Probe:
 
     async def _measure(self, pid: int, dump: list[ThreadDump], tools: Tools) -> Window:
         loops = tuple(thread.tid for thread in dump if thread.tid and is_loop(thread.frames))
-        count = stat(pid).threads
+        count = (await once("probe-pyspy", lambda: stat(pid), 2.0)).threads
         seconds = min(30.0, max(1.0, self.seconds))
         async with asyncio.TaskGroup() as group:
-            kernel = group.create_task(in_lane("pyspy-proc", lambda: watch(pid, loops, seconds), seconds + 5))
+            kernel = group.create_task(once("probe-pyspy-proc", lambda: watch(pid, loops, seconds), seconds + 5))
             records = group.create_task(self._records(pid, seconds, count, bool(loops), not tools.gentle and self.blocking))
         took, cpu, wakes, looks = kernel.result()
         wall, gil, idle = records.result()
@@ -98,7 +102,7 @@ class Probe:
         return Window(pid, took, cpu, wakes, names, len(dump), loops, looks, wall, gil, idle)
 
     async def _records(self, pid: int, seconds: float, count: int, loop: bool, blocking: bool) -> list[pyspy.Recording | None]:
-        """Stacks on a CPU, holders of the interpreter lock, and for a loop sleepers too; one after another if they stop the target."""
+        """Stacks on a CPU, holders of the interpreter lock, and for a loop sleepers too; in turn if they stop the target."""
         wanted = [self.mode != "gil", self.mode != "wall", self.mode != "gil" and loop]
         each = seconds / sum(wanted) if blocking else seconds
         found: list[pyspy.Recording | None] = [None, None, None]

@@ -14,11 +14,12 @@ from functools import partial
 from typing import ClassVar
 
 from agent.host import procs, pyspy, threads
+from agent.host.lane import once
 from agent.host.threads import WaitKind
 from agent.model import Cost, Culprit, Evidence, Metric, Target, Tools
 from agent.probes import _source
 from agent.probes._files import keep_stacks
-from agent.probes._guard import answer, guarded, in_lane, pid_of, python_of
+from agent.probes._guard import answer, guarded, pid_of, python_of
 from agent.probes._locks import Holding, Picture, Shot, Waiter, cycle, cycle_culprits, holders, median, stuck_behind_a_wait
 from agent.probes._profile import Found, code, in_callback, is_loop
 from agent.stacks import Frame, Stack, ThreadDump, is_own
@@ -52,18 +53,17 @@ class Probe:
         return await guarded("stacks", lambda: self._look(target, tools))
 
     async def _look(self, target: Target, tools: Tools) -> Evidence:
-        asked = pid_of(target)
-        pid = await in_lane("stacks", lambda: python_of(asked), 5.0)
+        pid = await once("probe-stacks", lambda: python_of(pid_of(target)), 5.0)
         shots = []
         for index in range(min(8, max(2, self.snapshots))):
             if index:
                 await asyncio.sleep(max(0.05, self.gap))
             dumps = await pyspy.dump(pid)
-            shots.append(await in_lane("stacks", partial(shot, pid, dumps), 5.0))
-        found = await in_lane("stacks", lambda: judge(pid, shots), 10.0)
-        artifacts, missing = keep_stacks(
-            tools.artifacts_dir, f"stacks-{pid}", _seen(shots), title=f"process {pid}: where its threads stand", unit="snapshots"
-        )
+            shots.append(await once("probe-stacks", partial(shot, pid, dumps), 5.0))
+        found = await once("probe-stacks", lambda: judge(pid, shots), 10.0)
+        title = f"process {pid}: where its threads stand"
+        keep = partial(keep_stacks, tools.artifacts_dir, f"stacks-{pid}", _seen(shots), title=title, unit="snapshots")
+        artifacts, missing = await once("probe-stacks", keep, 10.0)
         if missing:
             found.says["artifacts"] = missing
         return Evidence("stacks", found.answers, found.culprits, found.says, tuple(artifacts))

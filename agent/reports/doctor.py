@@ -8,15 +8,15 @@ import platform
 import resource
 import shutil
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
 from agent.errors import AgentError
+from agent.host import bundles as memray_bundles
 from agent.host import procs, pyspy
 from agent.host.run import run
-from agent.store.ring import Ring
 from agent.watch import Watch
 
 State = Literal["ok", "warn", "missing", "absent"]
@@ -114,6 +114,27 @@ async def tools() -> Sequence[Item]:
     return items
 
 
+async def bundles(state_dir: str, fix: bool, wheelhouse: str | None, progress: Callable[[str], None]) -> Sequence[Item]:
+    """memray for each Python a target may run; ``fix`` fetches what is missing, from ``wheelhouse`` if one is given."""
+    items = []
+    missing = memray_bundles.missing(state_dir)
+    for minor in memray_bundles.MINORS:
+        name, why = f"memray for {minor}", "not here yet: its processes can be looked at with py-spy only"
+        if minor in missing and fix:
+            progress(f"fetching memray for Python {minor}")
+            try:
+                await memray_bundles.build(state_dir, minor, wheelhouse)
+            except (AgentError, OSError) as error:
+                items.append(Item("Tools", name, "warn", str(error), "doctor --fix --wheelhouse FOLDER takes wheels from a folder"))
+                continue
+        elif minor in missing:
+            items.append(Item("Tools", name, "warn", why, "anfl-agent doctor --fix"))
+            continue
+        own = " (the agent's own)" if minor == memray_bundles.own_minor() else ""
+        items.append(Item("Tools", name, "ok", f"ready{own}"))
+    return items
+
+
 def folders(state_dir: str, artifacts_dir: str, fix: bool) -> Iterable[Item]:
     """State and artefact folders: there, writable, private, and with room."""
     for name, text in (("state", state_dir), ("artefacts", artifacts_dir)):
@@ -144,7 +165,7 @@ def folders(state_dir: str, artifacts_dir: str, fix: bool) -> Iterable[Item]:
             yield Item("Folders", name, "ok", f"{path} ({free >> 30} GiB free)")
 
 
-async def sources(watch: Watch, ring: Ring) -> Sequence[Item]:
+async def sources(watch: Watch) -> Sequence[Item]:
     """Take one reading from every collector and say how it went and what it cost."""
     await watch.round()
     items = []

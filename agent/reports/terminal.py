@@ -16,6 +16,7 @@ CODES = {"red": "31;1", "yellow": "33;1", "green": "32;1", "dim": "2", "bold": "
 COLOUR_OF = {"critical": "red", "warning": "yellow", "ok": "green", "notice": "cyan", "unknown": "yellow"}
 MAX_SOURCE = 2 << 20
 EVIDENCE_LINES = 6
+SHOWN_UNCHECKED = 4
 
 
 def render(diagnosis: Json, *, colour: bool = False, width: int = 100) -> str:
@@ -31,8 +32,8 @@ def render(diagnosis: Json, *, colour: bool = False, width: int = 100) -> str:
     for cause in diagnosis["elsewhere"]:
         page.elsewhere(cause)
     page.items("Possible", [_possible(p) for p in diagnosis["possible"]])
-    page.items("Ruled out", [f"{r['id']} ({r['because']})" for r in diagnosis["ruled_out"]], inline=True)
-    page.items("Not checked", [_unchecked(n) for n in diagnosis["not_checked"]])
+    page.items("Ruled out", [r["id"] for r in diagnosis["ruled_out"]], inline=True)
+    page.items("Not checked", _folded([_unchecked(n) for n in diagnosis["not_checked"]]))
     page.cost(diagnosis)
     return "\n".join(page.lines) + "\n"
 
@@ -172,6 +173,12 @@ def _possible(p: Json) -> str:
     if p["missing"]:
         text += f": unknown {', '.join(p['missing'])}"
     return text + (f" → {p['try']}" if p["try"] else "")
+
+
+def _folded(texts: list[str]) -> list[str]:
+    """The first few; the others are counted and stand in the JSON."""
+    rest = len(texts) - SHOWN_UNCHECKED
+    return texts if rest <= 1 else [*texts[:SHOWN_UNCHECKED], f"and {rest} more (--json lists them all, with what ruled out what)"]
 
 
 def _unchecked(n: Json) -> str:

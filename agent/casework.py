@@ -1,0 +1,139 @@
+"""The judge at work in the daemon: rounds over all trees, an investigation when a symptom fires, and the last answers kept."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections import deque
+from dataclasses import dataclass
+
+from agent.app import Agent, Request
+from agent.engine.evaluate import Transition, judge
+from agent.engine.report import when
+from agent.engine.rounds import RoundCache
+from agent.errors import AgentError
+from agent.investigate import Limits
+from agent.model import JsonObject, Labels, Severity
+
+log = logging.getLogger("anfl.judge")
+
+KEEP_DIAGNOSES = 50
+SAMPLE_S = 10.0  # enough for the light looks to run beside; the history is there already
+AGAIN_S = 600.0
+SETTLE_ROUNDS = 2  # right after the start counters have no rates yet
+WAITING_MOST = 32
+
+
+@dataclass(frozen=True)
+class Case:
+    """A symptom that fired and waits to be looked into."""
+
+    tree: str
+    labels: Labels
+    text: str
+
+
+class Casework:
+    """One organ: it may not fail. One investigation at a time; a symptom that fires again soon is not looked into twice."""
+
+    def __init__(self, agent: Agent, heavy: str) -> None:
+        self._agent = agent
+        self._heavy = heavy
+        self._cache = RoundCache()
+        self._waiting: asyncio.Queue[Case] = asyncio.Queue(WAITING_MOST)
+        self._seen: dict[tuple[str, Labels], float] = {}
+        self._every = agent.config.budget.judge_every
+        self.diagnoses: deque[JsonObject] = deque(maxlen=KEEP_DIAGNOSES)
+        self.rounds = 0
+        self.last_round = 0.0
+        self.seconds = 0.0
+        self.busy = False
+
+    async def run(self) -> None:
+        """Judge and investigate until cancelled."""
+        async with asyncio.TaskGroup() as group:
+            group.create_task(self._judge(), name="judge")
+            group.create_task(self._investigate(), name="investigate")
+
+    def healthy(self) -> bool:
+        """True while rounds keep coming: what the watchdog is told."""
+        return self.last_round == 0.0 or self._agent.clock.monotonic() - self.last_round < 4 * self._every + 5
+
+    def round(self) -> list[Transition]:
+        """One round now."""
+        agent = self._agent
+        view = agent.ring.at(agent.ring.now)
+        began = time.perf_counter()
+        agent.judged, transitions = judge(agent.rules, view, agent.judged, cache=self._cache)
+        self.seconds += time.perf_counter() - began
+        self.rounds += 1
+        self.last_round = agent.clock.monotonic()
+        for change in transitions:
+            self._tell(change)
+        return transitions
+
+    async def _judge(self) -> None:
+        while True:
+            # a diagnosis wants to see changes sooner
+            await self._agent.clock.sleep(min(1.0, self._every) if self.busy else self._every)
+            if self._agent.ring.ticks > SETTLE_ROUNDS:
+                self.round()
+
+    def _tell(self, change: Transition) -> None:
+        where = " ".join(f"{k}={v}" for k, v in change.labels) or "host"
+        if change.to in ("pending", "ok"):
+            log.debug("symptom %s %s: %s", change.tree, where, change.to)
+            return
+        level = logging.WARNING if change.to == "firing" and change.severity >= Severity.WARNING else logging.INFO
+        log.log(level, "symptom %s %s: %s since %s %s", change.tree, where, change.to, when(change.onset), change.text)
+        if change.to == "firing" and change.severity >= Severity.WARNING:
+            self._open(Case(change.tree, change.labels, change.text))
+
+    def _open(self, case: Case) -> None:
+        now = self._agent.clock.monotonic()
+        self._seen = {key: at for key, at in self._seen.items() if now - at < AGAIN_S}
+        if (case.tree, case.labels) in self._seen:
+            return
+        self._seen[case.tree, case.labels] = now
+        try:
+            self._waiting.put_nowait(case)
+        except asyncio.QueueFull:
+            log.warning("symptom %s: %d others wait to be looked into; this one is only reported", case.tree, WAITING_MOST)
+
+    async def _investigate(self) -> None:
+        while True:
+            case = await self._waiting.get()
+            pid = dict(case.labels).get("pid")
+            request = Request(trees=(), pid=int(pid) if pid else None, for_s=SAMPLE_S)
+            self.busy = True
+            try:
+                self.keep(await self._agent.diagnose(request, log.debug, limits=self._limits()))
+            except AgentError as error:  # the process may be gone by now; the symptom's own end tells
+                log.info("symptom %s: could not be looked into: %s", case.tree, error)
+            finally:
+                self.busy = False
+
+    def _limits(self) -> Limits:
+        refused = {
+            "auto": "",
+            "ask": "memray is attached only when a person asks (probes.memray.mode is ask)",
+            "off": "memray is switched off (probes.memray.mode is off)",
+        }[self._heavy]
+        return Limits(SAMPLE_S, self._agent.config.budget.drill, refused, cool_down=True)
+
+    def keep(self, diagnosis: JsonObject) -> None:
+        """Remember an answer and log its roots."""
+        self.diagnoses.append(diagnosis)
+        for cause in diagnosis["causes"]:
+            culprit = cause["culprits"][0] if cause["culprits"] else None
+            place = ""
+            if culprit:
+                place = f"{culprit['file']}:{culprit['line']}" if culprit.get("file") else f"{culprit['kind']} {culprit['name']}"
+            level = logging.INFO if cause["severity"] == "notice" else logging.WARNING
+            sure = cause["confidence"]["lo"]
+            target = cause["target"]
+            log.log(level, "diagnosis %s: %s pid=%s %s (confidence %.2f)", cause["id"], target["name"], target["pid"], place, sure)
+        if not diagnosis["causes"]:
+            possible = ", ".join(p["id"] for p in diagnosis["possible"]) or "nothing"
+            log.info("diagnosis %s: possible: %s", diagnosis["verdict"], possible)

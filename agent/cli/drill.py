@@ -1,0 +1,90 @@
+"""``anfl-agent drill``: start harmless faults and check that they are named."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from pathlib import Path
+
+import click
+
+from agent import data
+from agent.cli._output import Progress, print_json
+from agent.errors import UsageError
+
+DAY_S = 86400
+
+
+@click.command("drill")
+@click.option("--cases", type=click.Path(exists=True, file_okay=False), help="Folder of cases (default: the shipped ones).")
+@click.option("--case", "ids", multiple=True, metavar="ID", help="Only this case; may be repeated.")
+@click.option("--mode", type=click.Choice(["oneshot", "daemon"]), default="oneshot", show_default=True, help="Who diagnoses.")
+@click.option("--runs", type=click.IntRange(1, 1000), default=1, show_default=True, help="Variants of each case to hold.")
+@click.option("--sample", type=click.IntRange(1), metavar="N", help="Only N cases, others every day.")
+@click.option("--seed", type=int, envvar="ANFL_DRILL_SEED", help="First variant (0: the case as written; with --sample: today's).")
+@click.option("--list", "list_", is_flag=True, help="List the cases and end.")
+@click.option("--json", "as_json", is_flag=True, help="JSON on stdout (anfl.drill/1).")
+@click.pass_context
+def command(
+    ctx: click.Context,
+    cases: str | None,
+    ids: tuple[str, ...],
+    mode: str,
+    runs: int,
+    sample: int | None,
+    seed: int | None,
+    list_: bool,
+    as_json: bool,
+) -> int:
+    """Start harmless faults one after the other, diagnose each, check that the right cause and culprit are named, clean up.
+
+    Each case has generated variants: other names, files, rates, thread counts, Python versions and background load. What a case
+    needs and this host lacks makes it skipped, with the reason.
+
+    Exit codes: 0 all passed, 1 any failed, 3 all skipped.
+    """
+    from agent.drill import oneshot, runner, watchman
+    from agent.drill.read import read_cases
+
+    folder = Path(cases) if cases else data.folder("drills")
+    chosen = read_cases(folder, ids)
+    if not chosen:
+        raise UsageError(f"no cases in {folder}", help="a case is a folder with a case.yaml")
+    first = seed if seed is not None else int(time.time() // DAY_S) if sample else 0
+    if sample is not None:
+        chosen = runner.pick_sample(chosen, sample, first)
+    if list_:
+        if as_json:
+            print_json({"schema": "anfl.drill-list/1", "cases": [{"id": c.id, "tree": c.tree, "title": c.title} for c in chosen]})
+        else:
+            click.echo("\n".join(f"{c.id:<24} {c.tree:<11} {c.title}" for c in chosen))
+        return 0
+    progress = Progress()
+    progress(f"{len(chosen)} cases, {runs} run{'s' if runs > 1 else ''} each, first variant {first} (repeat with --seed {first})")
+    diagnose = oneshot.diagnose
+    report = asyncio.run(
+        runner.run_drills(
+            chosen,
+            diagnose=diagnose,
+            progress=progress,
+            mode=mode,
+            runs=runs,
+            seed=first,
+            watchman=watchman.running if mode == "daemon" else None,
+        )
+    )
+    progress.done()
+    if as_json:
+        print_json(report.as_json())
+        return report.exit_code
+    for result in report.results:
+        named = ", ".join(result.named) or "nothing"
+        seconds = f"{result.seconds:5.1f} s" if result.seconds is not None else "       "
+        click.echo(f"{result.status:<7} {result.id:<24} {seconds}  named {named}" + (f"  ({result.why})" if result.why else ""))
+    summary = report.summary()
+    click.echo(
+        f"\ntop-1 {summary['top1']} of {summary['faults']} faults, culprit right {summary['culprit_right']}, "
+        f"false alarms {summary['false_alarms']} of {summary['controls']} controls, skipped {summary['skipped']}"
+    )
+    click.echo(f"{summary['passed']} passed, {summary['failed'] + summary['broken']} failed")
+    return report.exit_code

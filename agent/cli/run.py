@@ -1,0 +1,61 @@
+"""``anfl-agent run``: the daemon, in the foreground."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import sys
+
+import click
+
+from agent import config as configuration
+from agent.host.text import clean
+
+
+class OneLine(logging.Formatter):
+    """One event, one line: whatever a message holds, it cannot forge another."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        """The line, and below it the traceback of an exception of ours."""
+        return clean(record.getMessage(), 2000) if record.exc_info is None else super().format(record)
+
+
+def set_up_logging(verbose: int, journal: bool) -> None:
+    """To standard error; journald adds time and unit itself."""
+    handler = logging.StreamHandler(sys.stderr)
+    prefix = "" if journal else "%(asctime)s %(levelname)-7s "
+
+    class Lines(OneLine):
+        def format(self, record: logging.LogRecord) -> str:
+            record.asctime = self.formatTime(record)
+            return prefix % vars(record) + super().format(record) if prefix else super().format(record)
+
+    handler.setFormatter(Lines())
+    logging.basicConfig(level=logging.DEBUG if verbose > 1 else logging.INFO, handlers=[handler])
+    logging.getLogger("asyncio").setLevel(logging.INFO)
+
+
+@click.command("run")
+@click.option("--listen", help="Address of /metrics (default: the configuration's, 127.0.0.1:9477).")
+@click.option("--insecure", is_flag=True, help="Allow an address that is not loopback; /metrics has no password.")
+@click.pass_context
+def command(ctx: click.Context, listen: str | None, insecure: bool) -> int:
+    """Watch this host until SIGTERM: sample, judge, look closer, serve /metrics and the socket.
+
+    SIGHUP reads the rules again. Under systemd use the shipped unit ('anfl-agent files systemd').
+    """
+    import dataclasses
+    import os
+
+    config = configuration.load(ctx.obj["config"])
+    if listen is not None:
+        config = dataclasses.replace(config, listen=listen)
+    set_up_logging(ctx.obj["verbose"], "JOURNAL_STREAM" in os.environ)
+    return asyncio.run(_run(config, insecure))
+
+
+async def _run(config: configuration.Config, insecure: bool) -> int:
+    from agent.daemon import Daemon
+
+    await Daemon(config, insecure=insecure).run()
+    return 0

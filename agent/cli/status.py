@@ -1,0 +1,67 @@
+"""``anfl-agent status``: what the running agent sees."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import click
+
+from agent import config as configuration
+from agent.cli._output import colour, print_json
+from agent.host.text import clean
+
+
+@click.command("status")
+@click.option("--json", "as_json", is_flag=True, help="JSON on stdout (anfl.status/1).")
+@click.pass_context
+def command(ctx: click.Context, as_json: bool) -> int:
+    """Show the running agent: sources, symptoms, the last diagnoses, its own cost.
+
+    Exit codes: 0 nothing fires, 1 a symptom fires, 3 no agent could be asked.
+    """
+    from agent.errors import Unavailable
+    from agent.host import agentsock
+
+    config = configuration.load(ctx.obj["config"])
+    try:
+        status = agentsock.get(config.socket, "/v1/status")
+    except Unavailable as none:
+        raise Unavailable(none.message, help=none.help, where=none.where, exit_code=3) from None
+    firing = [s for s in status["symptoms"] if s["phase"] == "firing"]
+    if as_json:
+        print_json(status)
+    else:
+        click.echo("\n".join(_lines(status)))
+    return 1 if firing else 0
+
+
+def _lines(s: dict[str, Any]) -> list[str]:
+    cost, history = s["cost"], s["history"]
+    lines = [
+        f"anfl-agent {s['agent_version']} · pid {s['pid']} · up {s['uptime_s'] / 60:.0f} min · {s['metrics']}",
+        f"cost      {cost['cpu_seconds'] / max(s['uptime_s'], 1) * 60:.2f} CPU s/min · peak {cost['peak_bytes'] >> 20} MiB"
+        f" · {history['series']} series in {history['bytes'] / 2**20:.1f} MiB",
+        f"rules     {s['rules']['trees']} trees, {s['rules']['causes']} causes"
+        + ("" if s["rules"]["last_reload_ok"] else " (the last reload failed: see the log)"),
+    ]
+    down = [c for c in s["collectors"] if c["state"] != "up"]
+    lines.append(
+        f"sources   {len(s['collectors']) - len(down)} up"
+        + "".join(f" · {c['name']} {c['state']}: {clean(c['why'], 80)}" for c in down)
+    )
+    lines += [f"broken    {b['name']}: {clean(b['why'], 120)}" for b in s["broken_plugins"]]
+    lines.append("symptoms  " + (_symptoms(s["symptoms"]) or "none"))
+    for diagnosis in s["diagnoses"][-5:]:
+        causes = ", ".join(c["id"] for c in diagnosis["causes"]) or "nothing found"
+        text = f"{diagnosis['started_at']}  {diagnosis['verdict']:<8} {causes}"
+        lines.append(
+            "diagnosis " + (f"\x1b[1m{text}\x1b[0m" if colour() and diagnosis["verdict"] not in ("ok", "unknown") else text)
+        )
+    return lines
+
+
+def _symptoms(symptoms: list[dict[str, Any]]) -> str:
+    return " · ".join(
+        f"{s['tree']} {' '.join(f'{k}={clean(v, 60)}' for k, v in s['labels'].items())} {s['phase']} since {s['since']}"
+        for s in symptoms
+    )

@@ -1,0 +1,195 @@
+"""The daemon: organs in one TaskGroup, signals, reload, watchdog, an orderly goodbye."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import ctypes
+import gc
+import logging
+import os
+import resource
+import signal
+from collections.abc import Callable
+
+from agent import __version__, app, plugins
+from agent.app import Agent, Request
+from agent.casework import Casework
+from agent.config import Config
+from agent.engine.evaluate import JudgeState
+from agent.engine.report import when
+from agent.errors import AgentError
+from agent.host.systemd import Notifier
+from agent.model import JsonObject, Metric, View
+from agent.watch import Watch
+from agent.web.metrics import OwnCounters
+from agent.web.page import Page
+from agent.web.server import MetricsServer
+from agent.web.sock import AgentSocket
+
+log = logging.getLogger("anfl.daemon")
+
+DIAGNOSES_IN_STATUS = 20
+BUDGET_EVERY_S = 60.0
+TRIM_AFTER_S = 3.0
+
+
+class Daemon:
+    """The agent of this host while it runs; implements :class:`agent.web.api.Backend`."""
+
+    def __init__(self, config: Config, *, insecure: bool = False) -> None:
+        self.config = config
+        self.agent: Agent = app.build(config)
+        self.casework = Casework(self.agent, plugins.heavy_mode(config))
+        self._insecure = insecure
+        self._own = OwnCounters(self.agent.ring)
+        metrics: list[Metric] = [*Watch.metrics, *(m for c in self.agent.collectors.values() for m in c.metrics)]
+        self.page = Page(self.agent.ring, metrics, self._own.render, self._own.rendered)
+        self._server = MetricsServer(self.page, self._own, self._health)
+        self._socket = AgentSocket(config.socket, self, everyone=os.geteuid() == 0)
+        self._notify = Notifier()
+        self._stop = asyncio.Event()
+        self._address = ""
+        self._started = self.agent.clock.now()
+        self._over = False
+        self._reloaded = True
+
+    # ------------------------------------------------------------------------------------------ life
+
+    async def run(self, ready: Callable[[str], None] = lambda address: None) -> None:
+        """Until SIGTERM or SIGINT. AgentError if the socket or the address cannot be had; ``ready`` gets the page's URL."""
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, self._stop.set)
+        loop.add_signal_handler(signal.SIGHUP, self._reload)
+        try:
+            await self._socket.start()
+            host, port = await self._server.start(self.config.listen, self._insecure)
+            self._address = f"http://{f'[{host}]' if ':' in host else host}:{port}/metrics"
+            await self._work(ready)
+        finally:
+            self._notify.stopping("goodbye")
+            await self._server.stop()
+            await self._socket.stop()
+            self.agent.close()
+
+    async def _work(self, ready: Callable[[str], None]) -> None:
+        async with asyncio.TaskGroup() as group:
+            organs = [
+                group.create_task(self.agent.watch.run(self.agent.after_round), name="watch"),
+                group.create_task(self.casework.run(), name="casework"),
+                group.create_task(self._heartbeat(), name="heartbeat"),
+                group.create_task(self._mind_the_budget(), name="budget"),
+            ]
+            log.info("anfl-agent %s watches this host: %d trees, %s", __version__, len(self.agent.rules.trees), self._address)
+            self._notify.ready(f"{len(self.agent.rules.trees)} trees, {self._address}")
+            ready(self._address)
+            await self._settle()
+            await self._stop.wait()
+            for organ in organs:
+                organ.cancel()
+        log.info("stopped")
+
+    async def _settle(self) -> None:
+        """Once started: what was imported stays out of every later garbage collection, and what start-up freed goes back."""
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(self._stop.wait(), TRIM_AFTER_S)
+        gc.collect()
+        gc.freeze()
+        with contextlib.suppress(OSError, AttributeError):
+            ctypes.CDLL("libc.so.6").malloc_trim(0)
+
+    async def _heartbeat(self) -> None:
+        """Feed systemd's watchdog, but only while the loop turns and the judge's rounds come."""
+        period = self._notify.watchdog_s
+        if period is None:
+            return
+        while True:
+            await asyncio.sleep(period / 3)
+            if self.casework.healthy():
+                self._notify.alive()
+            else:
+                log.error("the judge has not finished a round in time; systemd's watchdog gets no sign of life")
+
+    async def _mind_the_budget(self) -> None:
+        """Say once when the agent takes more CPU than it may, and once when it is back within."""
+        before = _cpu_seconds()
+        while True:
+            await asyncio.sleep(BUDGET_EVERY_S)
+            now = _cpu_seconds()
+            share, before = (now - before) / BUDGET_EVERY_S, now
+            if (share > self.config.budget.cpu) != self._over:
+                self._over = not self._over
+                word = "over" if self._over else "within"
+                log.warning("the agent is %s its budget: %.1f %% of a core (budget.cpu)", word, share * 100)
+
+    def _reload(self) -> None:
+        """SIGHUP: new rules if they hold no mistake, else the old ones stay."""
+        self._notify.reloading()
+        try:
+            rules = plugins.rules_or_raise(self.agent.plugins, self.config)
+        except AgentError as error:
+            self._reloaded = False
+            log.error("the rules were not reloaded, the old ones stay: %s", error)
+        else:
+            self._reloaded = True
+            self.agent.rules = self.agent.investigator.rules = rules
+            self.agent.judged = JudgeState(
+                self.agent.judged.at, {key: s for key, s in self.agent.judged.symptoms.items() if key[0] in rules.trees}
+            )
+            log.info("rules reloaded: %d trees", len(rules.trees))
+        self._notify.ready(f"{len(self.agent.rules.trees)} trees, {self._address}")
+
+    # ------------------------------------------------------------------------------------------ answers
+
+    def _health(self) -> tuple[bool, str]:
+        return self.casework.healthy(), f"{self.casework.rounds} rounds judged"
+
+    def view(self) -> View:
+        """The history, up to now."""
+        return self.agent.ring.at(self.agent.ring.now)
+
+    async def diagnose(self, asked: JsonObject, progress: Callable[[str], None]) -> JsonObject:
+        """One diagnosis for a caller of the socket."""
+        request = Request(**{**asked, "trees": tuple(asked.get("trees", ()))})
+        self.casework.busy = True
+        try:
+            diagnosis = await self.agent.diagnose(request, progress)
+        finally:
+            self.casework.busy = False
+        self.casework.keep(diagnosis)
+        return diagnosis
+
+    def status(self) -> JsonObject:
+        """``anfl.status/1``."""
+        agent, now = self.agent, self.agent.clock.now()
+        usage = resource.getrusage(resource.RUSAGE_SELF)
+        return {
+            "schema": "anfl.status/1",
+            "agent_version": __version__,
+            "pid": os.getpid(),
+            "started_at": when(self._started),
+            "uptime_s": round(now - self._started, 1),
+            "metrics": self._address,
+            "config": self.config.path or None,
+            "rules": {"trees": len(agent.rules.trees), "causes": len(agent.rules.causes), "last_reload_ok": self._reloaded},
+            "collectors": [vars(s) for s in agent.watch.states()],
+            "broken_plugins": [vars(b) for b in agent.plugins.broken],
+            "history": {"series": len(agent.ring), "bytes": agent.ring.bytes, "now": when(agent.ring.now or now)},
+            "judge": {"rounds": self.casework.rounds, "seconds": round(self.casework.seconds, 4)},
+            "cost": {
+                "cpu_seconds": round(usage.ru_utime + usage.ru_stime, 2),
+                "peak_bytes": usage.ru_maxrss * 1024,
+                "over_budget": self._over,
+            },
+            "symptoms": [
+                {"tree": tree, "labels": dict(labels), "phase": s.phase, "since": when(s.onset), "missing": s.missing}
+                for (tree, labels), s in sorted(agent.judged.symptoms.items())
+            ],
+            "diagnoses": list(self.casework.diagnoses)[-DIAGNOSES_IN_STATUS:],
+        }
+
+
+def _cpu_seconds() -> float:
+    """CPU time of the agent and the probes it ran."""
+    return sum(u.ru_utime + u.ru_stime for u in map(resource.getrusage, (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)))
