@@ -34,11 +34,15 @@ _REFERENCE = re.compile(r"(\w+)(\.py|:\w+)")
 
 @dataclass(frozen=True)
 class Names:
-    """Old name → new name: of files (without ``.py``), of variables, functions and classes, and of attributes."""
+    """Old name → new name: of files (without ``.py``), of variables, functions and classes, and of attributes.
+
+    ``modules`` are the new names of the program's own files that it imports.
+    """
 
     stems: Mapping[str, str]
     names: Mapping[str, str]
     attributes: Mapping[str, str]
+    modules: frozenset[str] = frozenset()
 
     def function(self, old: str) -> str:
         """The new name of a function or method, ``Class.method`` too."""
@@ -61,10 +65,10 @@ class Names:
 
 def choose_names(trees: Mapping[str, ast.Module], rng: Random) -> Names:
     """New names for everything that the program's own files define. ``trees`` by file name without ``.py``."""
-    defined = _Defined()
+    own = set(trees)
+    defined = _Defined(own)
     for tree in trees.values():
         defined.visit(tree)
-    own = set(trees)
     variables = defined.variables - _KEPT - (defined.imported - own) - defined.fields - own
     methods = {name for name in defined.attributes - _FOREIGN - defined.foreign_attributes if not name.startswith("__")}
     used = variables | methods | defined.imported | _KEPT | _FOREIGN | set(sys.stdlib_module_names)
@@ -73,7 +77,7 @@ def choose_names(trees: Mapping[str, ast.Module], rng: Random) -> Names:
     stems = {stem: words.like(stem) for stem in sorted(own)}
     names = {name: words.like(name, callable_=name in defined.callables) for name in plain}
     attributes = {name: words.like(name, callable_=name in defined.callables) for name in sorted(methods)}
-    return Names(stems, {**names, **stems}, attributes)
+    return Names(stems, {**names, **stems}, attributes, frozenset(stems[stem] for stem in own & defined.imported))
 
 
 def apply_names(tree: ast.Module, names: Names) -> ast.Module:
@@ -85,7 +89,8 @@ def apply_names(tree: ast.Module, names: Names) -> ast.Module:
 class _Defined(ast.NodeVisitor):
     """Collects what the program defines and what it takes from elsewhere."""
 
-    def __init__(self) -> None:
+    def __init__(self, own: set[str]) -> None:
+        self._own = own
         self.variables: set[str] = set()
         self.callables: set[str] = set()
         self.attributes: set[str] = set()
@@ -133,6 +138,11 @@ class _Defined(ast.NodeVisitor):
         if node.name:
             self.variables.add(node.name)
         self.generic_visit(node)
+
+    def visit_ImportFrom(self, node: ast.ImportFrom) -> None:
+        """What comes from another file of the program is not foreign."""
+        if node.module not in self._own:
+            self.generic_visit(node)
 
     def visit_alias(self, node: ast.alias) -> None:
         """An imported name."""
@@ -192,7 +202,7 @@ class _Apply(ast.NodeTransformer):
                 node.value = self._n.text(said)
 
     def _attribute(self, node: ast.Attribute) -> str:
-        if isinstance(node.value, ast.Name) and node.value.id in self._n.stems.values():
+        if isinstance(node.value, ast.Name) and node.value.id in self._n.modules:
             return self._n.names.get(node.attr, node.attr)
         return self._n.attributes.get(node.attr, node.attr)
 

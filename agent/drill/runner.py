@@ -29,8 +29,8 @@ Diagnose = Callable[[list[str]], Awaitable[dict[str, Any]]]
 
 Progress = Callable[[str], None]
 
-Alarm = Callable[[str, float], Awaitable[bool]]
-"""Waits for an alert about a cause, at most so many seconds; whether it came."""
+Alarm = Callable[[str, int | None, float], Awaitable[bool]]
+"""Waits until the running agent notices a cause on a target by itself, at most so many seconds; whether it did."""
 
 Watchman = Callable[[str], contextlib.AbstractAsyncContextManager[Alarm]]
 """Keeps an agent running on that configuration file (daemon mode)."""
@@ -107,6 +107,8 @@ async def _hold(ward: _Ward, case: Case, number: int) -> CaseResult:
         return CaseResult(case.id, "skipped", case.control, number, why=str(lacking))
     except NotHeld as broken:
         return CaseResult(case.id, "broken", case.control, number, why=str(broken))
+    except AgentError as failed:
+        return CaseResult(case.id, "failed", case.control, number, why=str(failed))
     finally:
         await asyncio.shield(aside(lambda: shutil.rmtree(place, ignore_errors=True)))
 
@@ -166,9 +168,11 @@ async def _examine(ward: _Ward, variant: Variant, patient: Patient, config: str,
     judged = score(case, diagnosis, ward.ambient or (), patient.guilty)
     if patient.fate:  # a probe that kills its target is worse than a wrong answer
         judged = Score(False, judged.rank, judged.culprit, judged.named, f"the workload died meanwhile ({patient.fate})")
-    alerted = await alarm(case.expect.cause, _ALERT_S) if alarm and case.expect else None
+    alerted = await alarm(case.expect.cause, patient.target, _ALERT_S) if alarm and case.expect else None
     if alerted is False and judged.passed:
-        judged = Score(False, judged.rank, judged.culprit, judged.named, f"no alert came within {_ALERT_S:g} s")
+        judged = Score(
+            False, judged.rank, judged.culprit, judged.named, f"the running agent noticed nothing by itself within {_ALERT_S:g} s"
+        )
     return _result(variant, judged, took, alerted)
 
 

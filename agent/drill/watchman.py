@@ -34,11 +34,10 @@ async def running(config: str) -> AsyncIterator[Alarm]:
         await asyncio.sleep(HISTORY_S)
 
         async def alarm(cause: str, pid: int | None, seconds: float) -> bool:
-            with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(seconds):
-                    while not noticed(await aside(lambda: _status(socket)), cause, pid):
-                        await asyncio.sleep(_POLL_S)
+            for _ in range(max(1, int(seconds / _POLL_S))):
+                if noticed(await aside(lambda: _status(socket)), cause, pid):
                     return True
+                await asyncio.sleep(_POLL_S)
             return False
 
         yield alarm

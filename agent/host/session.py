@@ -17,12 +17,13 @@ from agent.host.procfs import read_once
 MARK = "ANFL_SESSION"
 _TAIL_LINES = 40
 _LINE_LIMIT = 1 << 16
+_LAST_LINES_S = 0.2
 
 
 class Session:
     """A running program with its process group, and every process it started even if that left the group.
 
-    ``lines`` hands out its standard output; standard error is kept as a short tail for messages.
+    ``lines`` hands out its standard output and, once it has ended, None; standard error is kept as a short tail for messages.
     """
 
     def __init__(self, process: asyncio.subprocess.Process, mark: str) -> None:
@@ -32,6 +33,7 @@ class Session:
         self._drain = asyncio.ensure_future(self._keep_errors())
         self.lines: asyncio.Queue[str | None] = asyncio.Queue()
         self._reader = asyncio.ensure_future(self._read_lines())
+        self._reaper = asyncio.ensure_future(self._tell_end())
 
     @property
     def pid(self) -> int:
@@ -65,9 +67,10 @@ class Session:
             if not await aside(lambda: _kill_marked(self._mark)):
                 break
             await asyncio.sleep(0.02)
-        for task in (self._drain, self._reader):
+        tasks = (self._drain, self._reader, self._reaper)
+        for task in tasks:
             task.cancel()
-        await asyncio.gather(self._drain, self._reader, return_exceptions=True)
+        await asyncio.gather(*tasks, return_exceptions=True)
 
     async def _read_lines(self) -> None:
         stream = self._process.stdout
@@ -77,6 +80,12 @@ class Session:
                 self.lines.put_nowait(raw.decode("utf-8", "replace").rstrip("\n"))
         finally:
             self.lines.put_nowait(None)
+
+    async def _tell_end(self) -> None:
+        """Its children may hold its output open after it has ended; the end is told all the same."""
+        await self._process.wait()
+        await asyncio.sleep(_LAST_LINES_S)
+        self.lines.put_nowait(None)
 
     async def _keep_errors(self) -> None:
         stream = self._process.stderr

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -71,6 +72,25 @@ def test_a_variant_does_what_the_original_does(case: Case, tmp_path: Path) -> No
         variant = make_variant(case, number, tmp_path / str(number))
         done = subprocess.run([sys.executable, variant.case.start[1]], cwd=variant.case.folder, capture_output=True, text=True)
         assert done.stdout == "READY\n['aaaaaa']\n", done.stderr
+
+
+def test_a_variable_named_like_a_file_is_no_module(case: Case, tmp_path: Path) -> None:
+    """Attributes of a library's object keep their names even if the variable is called like one of the program's files."""
+    text = "import threading\nident = 1\nworkload = threading.current_thread()\nprint(workload.ident is not None, ident)\n"
+    (case.folder / "workload.py").write_text(text)
+    variant = make_variant(replace(case, expect=None), 1, tmp_path / "v")
+    done = subprocess.run([sys.executable, variant.case.start[1]], cwd=variant.case.folder, capture_output=True, text=True)
+    assert done.stdout == "True 1\n", done.stderr
+
+
+def test_files_that_import_each_other_follow(case: Case, tmp_path: Path) -> None:
+    """What one file takes from another has the same new name in both."""
+    (case.folder / "store.py").write_text("def fetch(key):\n    return key + 1\n")
+    text = "import store\nfrom store import fetch\nprint(store.fetch(1), fetch(key=2))\n"
+    (case.folder / "workload.py").write_text(text)
+    variant = make_variant(replace(case, expect=None), 1, tmp_path / "v")
+    done = subprocess.run([sys.executable, variant.case.start[1]], cwd=variant.case.folder, capture_output=True, text=True)
+    assert done.stdout == "2 3\n", done.stderr
 
 
 @pytest.mark.parametrize("number", [1, 2, 3])
