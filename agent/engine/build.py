@@ -45,7 +45,6 @@ class Notes:
         if not re.fullmatch(pattern, text):
             self.problem(text, f"{rule}, got '{text}'")
 
-
     def topic(self, cause: Text, tree: str) -> None:
         """The word before the dot is the cause's own tree or a topic: one tree per kind of instance may share a topic."""
         word, known = cause.partition(".")[0], sorted({tree, *TOPICS})
