@@ -1,0 +1,29 @@
+"""House rules that a linter cannot say: plug-ins stand alone."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+AGENT = Path(__file__).resolve().parent.parent / "agent"
+ROOMS = ("collectors", "probes")
+
+
+def imported(path: Path) -> Iterator[str]:
+    """Names of all modules a file imports, wherever in it."""
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            yield from (f"{node.module}.{alias.name}" for alias in node.names)
+
+
+@pytest.mark.parametrize("path", [p for room in ROOMS for p in sorted((AGENT / room).glob("*.py"))], ids=lambda p: p.stem)
+def test_plug_ins_never_import_each_other(path: Path) -> None:
+    """A plug-in imports of its own folder only helpers, whose names begin with an underscore: any one can be taken out."""
+    room = f"agent.{path.parent.name}"
+    plugins = {f"{room}.{p.stem}" for p in path.parent.glob("*.py") if not p.stem.startswith("_")}
+    assert not {name for name in imported(path) if any(name == p or name.startswith(p + ".") for p in plugins)}
