@@ -90,6 +90,15 @@ def _settle(future: asyncio.Future[Any], result: Any, error: BaseException | Non
         future.set_exception(error)
 
 
+async def once(name: str, call: Callable[[], T], timeout: float) -> T:
+    """Run one blocking call on a thread of its own; :class:`Stalled` past ``timeout`` seconds."""
+    lane = Lane(name)
+    try:
+        return await lane.run(call, timeout)
+    finally:
+        lane.close()
+
+
 class InlineLane:
     """Runs the call at once, on the caller's thread: for tests on the fake clock and for one-shot commands."""
 

@@ -14,8 +14,10 @@ import shutil
 import signal
 import sys
 from dataclasses import dataclass, replace
+from functools import partial
 
 from agent.errors import AgentError, Refused, Unavailable
+from agent.host.lane import once
 from agent.host.procs import python_minor, tracer
 from agent.host.procstat import NoSuchProcess, NotPermitted, Stat, stat
 from agent.host.run import Completed, run
@@ -84,10 +86,20 @@ async def record(
 
     ``gil`` keeps only the holder of the interpreter lock, ``idle`` also keeps threads that sleep.
     """
-    now = check(pid)
-    gentle = not blocking or must_not_block(threads, now.state, tracer(pid))
+    gentle = await once("pyspy-door", lambda: not blocking or must_not_block(threads, check(pid).state, tracer(pid)), 5.0)
     per_second, whole = rate(threads), max(1, round(seconds))
-    argv = [find(), "record", "-p", str(pid), "-f", "raw", "-o", "/dev/stdout", "--full-filenames", "--threads"]
+    argv = [
+        await once("pyspy-door", find, 5.0),
+        "record",
+        "-p",
+        str(pid),
+        "-f",
+        "raw",
+        "-o",
+        "/dev/stdout",
+        "--full-filenames",
+        "--threads",
+    ]
     argv += ["-d", str(whole), "-r", str(per_second)]
     argv += [flag for flag, wanted in (("--gil", gil), ("--idle", idle), ("--nonblocking", gentle)) if wanted]
     done = await run(argv, timeout=whole + 6, stop=signal.SIGINT, memory=MEMORY, cpu_seconds=whole + 4)
@@ -95,8 +107,7 @@ async def record(
     if done.rc != 0 and tail is None:
         raise _refusal(pid, done)
     errors = int(tail[2]) if tail else 0
-    here = _ids(pid)
-    stacks = tuple(s._replace(tid=here.get(s.tid, s.tid)) for s in parse_raw(done.out.decode("utf-8", "replace")))
+    stacks = await once("pyspy-door", lambda: _stacks(pid, done.out), 10.0)
     rounds = max(1, whole * per_second - errors)
     return Recording(stacks, rounds, errors, done.took_s, done.cpu_s, 0.0 if gentle else done.cpu_s)
 
@@ -106,20 +117,28 @@ async def dump(pid: int, *, tries: int = 3) -> list[ThreadDump]:
 
     A program that runs fast can change a stack while it is read; then the dump is taken again.
     """
-    check(pid)
-    argv = [find(), "dump", "-p", str(pid), "--json", "--full-filenames", "--nonblocking"]
+    await once("pyspy-door", lambda: check(pid), 5.0)
+    argv = [await once("pyspy-door", find, 5.0), "dump", "-p", str(pid), "--json", "--full-filenames", "--nonblocking"]
     for attempt in range(tries):
         done = await run(argv, timeout=8, memory=MEMORY, cpu_seconds=6)
         if done.rc == 0:
             try:
-                threads = parse_dump(done.out.decode("utf-8", "replace"))
+                return await once("pyspy-door", partial(_threads, pid, done.out), 5.0)
             except ValueError:
                 continue
-            here = _ids(pid)
-            return [replace(thread, tid=here.get(thread.tid, thread.tid)) for thread in threads]
         if attempt + 1 < tries:
             await asyncio.sleep(0.02)
     raise _refusal(pid, done)
+
+
+def _stacks(pid: int, raw: bytes) -> tuple[Stack, ...]:
+    here = _ids(pid)
+    return tuple(s._replace(tid=here.get(s.tid, s.tid)) for s in parse_raw(raw.decode("utf-8", "replace")))
+
+
+def _threads(pid: int, raw: bytes) -> list[ThreadDump]:
+    threads, here = parse_dump(raw.decode("utf-8", "replace")), _ids(pid)
+    return [replace(thread, tid=here.get(thread.tid, thread.tid)) for thread in threads]
 
 
 def _ids(pid: int) -> dict[int, int]:

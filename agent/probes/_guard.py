@@ -5,16 +5,13 @@ from __future__ import annotations
 import dataclasses
 import time
 from collections.abc import Awaitable, Callable
-from typing import TypeVar
 
 from agent.errors import AgentError, Refused
-from agent.host.lane import Lane, Stalled
+from agent.host.lane import Stalled
 from agent.host.procs import python_minor, still, tree
 from agent.host.procstat import NoSuchProcess, stat
 from agent.host.text import clean
 from agent.model import Evidence, Kind, Metric, Target
-
-T = TypeVar("T")
 
 
 def answer(name: str, unit: str, help: str) -> Metric:
@@ -40,15 +37,6 @@ async def guarded(source: str, body: Callable[[], Awaitable[Evidence]]) -> Evide
     except OSError as error:
         evidence = Evidence(source, because=clean(str(error)), try_="see `anfl-agent doctor`")
     return dataclasses.replace(evidence, took_s=round(time.monotonic() - began, 3))
-
-
-async def in_lane(name: str, call: Callable[[], T], timeout: float) -> T:
-    """Run blocking reads on a thread of their own, so that a hung file stalls nobody."""
-    lane = Lane(f"probe-{name}")
-    try:
-        return await lane.run(call, timeout)
-    finally:
-        lane.close()
 
 
 def pid_of(target: Target) -> int:

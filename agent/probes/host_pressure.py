@@ -9,11 +9,12 @@ from dataclasses import dataclass, field
 from typing import ClassVar
 
 from agent.errors import AgentError
+from agent.host.lane import once
 from agent.host.procfs import read_once
 from agent.host.procstat import TICKS, Stat, stat
 from agent.host.text import clean
 from agent.model import Cost, Culprit, Evidence, Metric, Target, Tools
-from agent.probes._guard import answer, guarded, in_lane, pid_of
+from agent.probes._guard import answer, guarded, pid_of
 from agent.probes._profile import Found
 
 _NOT_DISKS = ("loop", "ram", "zram", "sr", "fd")
@@ -56,9 +57,10 @@ class Probe:
         return await guarded("host_pressure", lambda: self._look(target))
 
     async def _look(self, target: Target) -> Evidence:
-        pid = None if target.pid is None else pid_of(target)
         seconds = min(10.0, max(0.5, self.seconds))
-        found = await in_lane("host_pressure", lambda: read(pid, seconds), seconds + 10)
+        found = await once(
+            "probe-host_pressure", lambda: read(None if target.pid is None else pid_of(target), seconds), seconds + 10
+        )
         return Evidence("host_pressure", found.answers, found.culprits, found.says)
 
 

@@ -7,10 +7,11 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from agent.errors import Refused
+from agent.host.lane import once
 from agent.host.procfs import read_once
 from agent.host.procstat import NoSuchProcess, NotPermitted, stat
 from agent.model import Cost, Evidence, Metric, Target, Tools
-from agent.probes._guard import answer, guarded, in_lane, pid_of
+from agent.probes._guard import answer, guarded, pid_of
 from agent.probes._profile import Found
 
 LARGEST = 2 << 30
@@ -40,22 +41,26 @@ class Probe:
         return await guarded("memory_map", lambda: self._look(target, tools))
 
     async def _look(self, target: Target, tools: Tools) -> Evidence:
-        pid = pid_of(target)
-        resident = await in_lane("memory_map", lambda: _resident(pid), 2.0)
-        if resident > LARGEST and not (self.large or tools.deep):
-            size, pause = resident / (1 << 30), resident * PAUSE_PER_BYTE
-            raise Refused(
-                f"process {pid} has {size:.1f} GiB resident; reading its map would hold it up for {pause:.2f} s",
-                help="allow it with --deep",
-            )
-        if stat(pid).state == "D":
-            raise Refused(
-                f"process {pid} is blocked in the kernel; reading its map could hang",
-                help="see what it waits for in the threads probe",
-            )
-        raw = await in_lane("memory_map", lambda: _rollup(pid), 10.0)
+        allowed = self.large or tools.deep
+        raw, pause = await once("probe-memory_map", lambda: read(pid_of(target), allowed), 10.0)
         found = judge(raw)
-        return Evidence("memory_map", found.answers, found.culprits, found.says, target_pause_s=round(resident * PAUSE_PER_BYTE, 4))
+        return Evidence("memory_map", found.answers, found.culprits, found.says, target_pause_s=round(pause, 4))
+
+
+def read(pid: int, large: bool) -> tuple[bytes, float]:
+    """The text of ``smaps_rollup`` and how long it held the target up; refuses where that would hurt or hang."""
+    resident = _resident(pid)
+    size, pause = resident / (1 << 30), resident * PAUSE_PER_BYTE
+    if resident > LARGEST and not large:
+        raise Refused(
+            f"process {pid} has {size:.1f} GiB resident; reading its map would hold it up for {pause:.2f} s",
+            help="allow it with --deep",
+        )
+    if stat(pid).state == "D":
+        raise Refused(
+            f"process {pid} is blocked in the kernel; reading its map could hang", help="see what it waits for: the threads probe"
+        )
+    return _rollup(pid), pause
 
 
 def _resident(pid: int) -> int:

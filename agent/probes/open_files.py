@@ -12,11 +12,12 @@ from typing import ClassVar
 
 from agent.errors import AgentError
 from agent.host import procs
+from agent.host.lane import once
 from agent.host.procfs import read_once
 from agent.host.procstat import NoSuchProcess, NotPermitted
 from agent.host.text import clean
 from agent.model import Cost, Culprit, Evidence, Metric, Target, Tools
-from agent.probes._guard import answer, guarded, in_lane, pid_of
+from agent.probes._guard import answer, guarded, pid_of
 from agent.probes._profile import Found
 
 MOST_LINKS = 20_000
@@ -58,9 +59,8 @@ class Probe:
         return await guarded("open_files", lambda: self._look(target))
 
     async def _look(self, target: Target) -> Evidence:
-        pid = pid_of(target)
         seconds = min(10.0, max(0.5, self.seconds))
-        found = judge(await in_lane("open_files", lambda: read(pid, seconds), seconds + 10))
+        found = judge(await once("probe-open_files", lambda: read(pid_of(target), seconds), seconds + 10))
         return Evidence("open_files", found.answers, found.culprits, found.says)
 
 
@@ -121,7 +121,7 @@ def kind(target: str) -> str:
     """What counts as one target: a path, or the kind of a socket, pipe or other nameless thing."""
     if target.startswith("/"):
         return target.removesuffix(" (deleted)")
-    return target.split(":[", 1)[0].removeprefix("anon_inode:").strip("[]") or target
+    return target.removeprefix("anon_inode:").removeprefix("[").split(":[", 1)[0].strip("[]") or target
 
 
 def judge(processes: Sequence[Descriptors]) -> Found:

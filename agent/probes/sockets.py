@@ -9,10 +9,11 @@ from dataclasses import dataclass, field
 from typing import ClassVar
 
 from agent.host import procs
+from agent.host.lane import once
 from agent.host.procstat import NotPermitted
 from agent.host.sockets import CLOSE_WAIT, ESTABLISHED, LISTEN, Socket, backlog_limits, inodes, same_network, table
 from agent.model import Cost, Culprit, Evidence, Metric, Target, Tools
-from agent.probes._guard import answer, guarded, in_lane, pid_of
+from agent.probes._guard import answer, guarded, pid_of
 from agent.probes._profile import Found
 
 READINGS = 5
@@ -50,9 +51,8 @@ class Probe:
         return await guarded("sockets", lambda: self._look(target))
 
     async def _look(self, target: Target) -> Evidence:
-        pid = pid_of(target)
         seconds = min(5.0, max(0.2, self.seconds))
-        reading = await in_lane("sockets", lambda: read(pid, seconds), seconds + 10)
+        reading = await once("probe-sockets", lambda: read(pid_of(target), seconds), seconds + 10)
         found = judge(reading)
         return Evidence("sockets", found.answers, found.culprits, found.says)
 

@@ -10,10 +10,11 @@ from typing import ClassVar
 
 from agent.errors import AgentError
 from agent.host import procs, threads
+from agent.host.lane import once
 from agent.host.procs import Thread
 from agent.host.threads import Look, WaitKind
 from agent.model import Cost, Culprit, Evidence, Metric, Target, Tools
-from agent.probes._guard import answer, guarded, in_lane, pid_of
+from agent.probes._guard import answer, guarded, pid_of
 from agent.probes._profile import WAKES_PER_S, Found
 
 FASTEST, SLOWEST, LOOKS_PER_S = 20.0, 2.0, 2000.0
@@ -78,9 +79,8 @@ class Probe:
         return await guarded("threads", lambda: self._look(target))
 
     async def _look(self, target: Target) -> Evidence:
-        pid = pid_of(target)
         seconds = min(10.0, max(1.0, self.seconds))
-        seen = await in_lane("threads", lambda: watch(pid, seconds), seconds + 5)
+        seen = await once("probe-threads", lambda: watch(pid_of(target), seconds), seconds + 5)
         found = judge(seen)
         return Evidence("threads", found.answers, found.culprits, found.says)
 

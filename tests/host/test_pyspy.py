@@ -1,0 +1,59 @@
+"""The door to py-spy: the gentle rules, and plain words for every refusal."""
+
+from __future__ import annotations
+
+import subprocess
+
+import pytest
+
+from agent.errors import AgentError, Refused
+from agent.host import pyspy
+from agent.host.procstat import NoSuchProcess, NotPermitted
+from agent.host.run import Completed
+
+
+@pytest.mark.parametrize(("threads", "expected"), [(1, 100), (16, 100), (40, 50), (300, 7), (2000, 5)])
+def test_the_rate_falls_with_the_threads(threads: int, expected: int) -> None:
+    """At most 2,000 stacks a second, within 5 to 100 rounds."""
+    assert pyspy.rate(threads) == expected
+
+
+@pytest.mark.parametrize(
+    ("threads", "state", "traced_by", "expected"),
+    [(4, "S", 0, False), (17, "S", 0, True), (4, "D", 0, True), (4, "T", 0, True), (4, "t", 0, True), (4, "S", 99, True)],
+)
+def test_a_target_is_stopped_only_where_that_is_harmless(threads: int, state: str, traced_by: int, expected: bool) -> None:
+    """Many threads, a blocked, stopped or traced process: memory reads only."""
+    assert pyspy.must_not_block(threads, state, traced_by) is expected
+
+
+@pytest.mark.parametrize(
+    ("said", "kind"),
+    [
+        (b"Permission Denied: Try running again with elevated permissions", NotPermitted),
+        (b"Error: Failed to get process executable name. Check that the process is running.", NoSuchProcess),
+        (b"Error: Failed to find python version from target process\n\nStack backtrace:\n 0: x", Refused),
+        (b"Error: something new\n\nStack backtrace:\n 0: anyhow", Refused),
+        (b"", Refused),
+    ],
+)
+def test_every_refusal_is_one_line_with_a_remedy(said: bytes, kind: type[AgentError]) -> None:
+    """py-spy's words and backtraces become one sentence."""
+    refusal = pyspy._refusal(7, Completed(1, b"", said, 0.1, 0.0))
+    assert isinstance(refusal, kind)
+    assert refusal.help
+    assert "\n" not in refusal.message
+    assert "anyhow" not in refusal.message
+
+
+async def test_a_kernel_thread_and_a_program_that_is_not_python_are_refused() -> None:
+    """Refused before py-spy is started, with the reason."""
+    sleeper = subprocess.Popen(["sleep", "30"])
+    try:
+        with pytest.raises(Refused, match="not a Python program"):
+            await pyspy.dump(sleeper.pid)
+    finally:
+        sleeper.kill()
+        sleeper.wait()
+    with pytest.raises(AgentError):
+        await pyspy.dump(2)
