@@ -14,6 +14,8 @@ from agent.host.procstat import TICKS
 from agent.model import Sample, Series, labels
 
 PAGE = os.sysconf("SC_PAGE_SIZE")
+IDLE_EVERY = 4
+"""A member that moved without burning a tick (10 ms) is looked at closely every so many ticks."""
 QUIET_EVERY = 10
 """A member whose stat line stands still is looked at closely every so many ticks only; it may still have been swapped out."""
 
@@ -32,14 +34,14 @@ class Member:
     of at most 64 threads has them summed over its threads, never falling.
     """
 
-    __slots__ = ("_base", "_board", "_files", "_fresh", "_info", "_sums", "keep_until", "p", "subject")
+    __slots__ = ("_base", "_board", "_files", "_fresh", "_kin", "_sums", "keep_until", "p", "subject")
 
     def __init__(self, p: Proc, proc: str, boot: float) -> None:
         self.p = p
         self._base = base = f"{proc}/{p.pid}"
         self._files = {name: KeptFile(f"{base}/{name}", 2048) for name in ("status", "io", "schedstat")}
         self._board = Board(labels(pid=p.pid))
-        self._info: Sample | None = None
+        self._kin = (-1, -1)
         self._sums = ThreadSums(base)
         self._fresh = True
         self.keep_until = 0.0
@@ -48,9 +50,7 @@ class Member:
 
     def name(self, **told: str | int) -> None:
         """Set the labels of ``process_info``."""
-        series = labels(**told)
-        if self._info is None or self._info.series.labels != series:
-            self._info = Sample(Series("process_info", series), 1.0)
+        self._board.add(Sample(Series("process_info", labels(**told)), 1.0))
 
     def close(self) -> None:
         """Give the descriptors back."""
@@ -58,23 +58,21 @@ class Member:
             file.close()
 
     def look(self, moved: bool, pinned: bool, tick: int) -> None:
-        """Read what is due: all of it if the stat line moved or the process is pinned, else now and then."""
+        """Read what is due: all of it if the process is busy or pinned, else now and then."""
         p = self.p
-        moved = moved or self._fresh
-        self._fresh = False
-        if moved:
+        fresh, self._fresh = self._fresh, False
+        if moved or fresh:
             self._from_stat(p)
-        if moved or pinned or (tick + p.pid) % QUIET_EVERY == 0:
+        every = 1 if pinned or p.dcpu else IDLE_EVERY
+        if ((moved or pinned) and tick % every == p.pid % every) or fresh or (tick + p.pid) % QUIET_EVERY == 0:
             self._from_files(pinned)
 
     def samples(self, children: int, zombies: int) -> list[Sample]:
-        """All figures as they stand."""
-        board = self._board
-        board.put({"process_children": children, "process_zombie_children": zombies})
-        found = list(board.samples.values())
-        if self._info is not None:
-            found.append(self._info)
-        return found
+        """All figures as they stand. Not to be changed."""
+        if self._kin != (children, zombies):
+            self._kin = (children, zombies)
+            self._board.put({"process_children": children, "process_zombie_children": zombies})
+        return self._board.samples()
 
     def _from_stat(self, p: Proc) -> None:
         self._board.put(

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
 from enum import IntEnum
+from operator import attrgetter
 
 from agent.collectors._board import Board
 from agent.collectors._proc import Proc
@@ -12,6 +12,7 @@ from agent.host.procstat import TICKS
 from agent.model import labels
 
 PAGE = os.sysconf("SC_PAGE_SIZE")
+_RSS, _THREADS = attrgetter("rss"), attrgetter("threads")
 FORGET_LOST = 12
 """Ticks after which the time of an ended process is no longer expected to turn up with the parent that waited for it."""
 
@@ -46,11 +47,12 @@ class Subject:
         self._filled = False
         self._board = Board(labels(pid=root.pid))
 
-    def tree(self) -> Iterator[Proc]:
+    def tree(self) -> list[Proc]:
         """All processes of the tree, those of subjects inside it included."""
-        yield from self.procs.values()
+        found = list(self.procs.values())
         for subject in self.inner:
-            yield from subject.tree()
+            found += subject.tree()
+        return found
 
     def burn(self, own: int, reaped: int) -> None:
         """Count the ticks a process burnt itself, and those of children it waited for that were not counted before."""
@@ -79,29 +81,20 @@ class Subject:
         return self._board
 
     def _add_up(self) -> None:
-        rss = threads = anonymous = swapped = fds = unread = 0
-        procs = list(self.tree())
-        for p in procs:
-            rss += p.rss
-            threads += p.threads
-            own = p.sizes
-            if own is None:
-                unread += 1
-                continue
-            anonymous += own[0]
-            swapped += own[1]
-            fds += own[2]
+        procs = self.tree()
         self._board.put(
             {
                 "process_tree_cpu_seconds_total": self.burnt / TICKS,
-                "process_tree_resident_bytes": rss * PAGE,
+                "process_tree_resident_bytes": sum(map(_RSS, procs)) * PAGE,
                 "process_tree_processes": len(procs),
-                "process_tree_threads": threads,
+                "process_tree_threads": sum(map(_THREADS, procs)),
             }
         )
+        sizes = [p.sizes for p in procs if p.sizes is not None]
         # A sum over half of the tree would look like growth while the rest is read for the first time.
-        self._filled = self._filled or not unread
-        if self._filled:
+        self._filled = self._filled or len(sizes) == len(procs)
+        if self._filled and sizes:
+            anonymous, swapped, fds, _ = map(sum, zip(*sizes, strict=True))
             self._board.put(
                 {
                     "process_tree_anonymous_bytes": anonymous,

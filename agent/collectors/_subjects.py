@@ -133,7 +133,7 @@ class Subjects:
         self.fresh = []
         for subject in self.by_root.values():
             if subject.why is Why.PINNED:
-                for p in list(subject.tree())[:PINNED_MEMBERS]:
+                for p in subject.tree()[:PINNED_MEMBERS]:
                     if p.detail is None:
                         self._engage(p, now)
                     p.detail.keep_until = now + STAY_S

@@ -190,7 +190,7 @@ class Collector:
             out += member.samples(len(children.get(pid, ())), zombies.get(pid, 0))
         subjects.read_others()
         for subject in subjects.by_root.values():
-            out += subject.sum().samples.values()
+            out += subject.sum().samples()
         self._host.put(
             {
                 "host_processes": len(sweep),
@@ -198,7 +198,7 @@ class Collector:
                 "host_processes_blocked": len(sweep.blocked),
             }
         )
-        out += self._host.samples.values()
+        out += self._host.samples()
 
     def _name(self, member: Member) -> None:
         """Labels of ``process_info``. Neither command line nor environment is read: both can hang with the process."""
