@@ -1,6 +1,6 @@
 """The ring under an hour of node-shaped data: bytes, cost of a sample against the floor, stalls, time to read.
 
-python bench/ring.py [--seconds 3900] [--json]. Data as in the recorder's benchmark: 8 GPUs x 40 series, 430 of the host, 250 processes x 5.
+python bench/ring.py [--seconds 3900] [--json]. 2,000 series as on a GPU node: 8 GPUs x 40, 430 of the host, 250 processes x 5.
 """
 
 from __future__ import annotations
@@ -12,7 +12,6 @@ import random
 import statistics
 import sys
 import time
-import tracemalloc
 from array import array
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -24,6 +23,7 @@ from agent.store.ring import Ring
 
 Source = Callable[[int], float]
 START = 1_700_000_000.0
+STEADY = (600, 1500)
 
 
 def poisson(rng: random.Random, mean: float) -> int:
@@ -33,6 +33,10 @@ def poisson(rng: random.Random, mean: float) -> int:
     while p > limit:
         k, p = k + 1, p * rng.random()
     return k
+
+
+def fixed(value: float) -> Source:
+    return lambda t: float(value)
 
 
 def running(step: Source, start: float, scale: float = 1.0, divide: float = 1.0) -> Source:
@@ -59,13 +63,13 @@ def sources(rng: random.Random) -> Iterator[tuple[Series, Source]]:
             (8, lambda b=busy: running(lambda t: poisson(rng, 2e6 * b(t) + 10), 1e6, 1024.0)),
             (4, lambda: running(lambda t: float(rng.random() < 0.02), 33_000.0, 2097152.0)),
             (4, lambda: running(lambda t: float(rng.random() < 1e-4), 0.0)),
-            (12, lambda: lambda t, v=float(whole(0, 9999)): v),
+            (12, lambda: fixed(whole(0, 9999))),
         ]
         yield from named(f"gpu{gpu}", "uuid", shapes)
     host: list[tuple[int, Callable[[], Source]]] = [
         (130, lambda: running(lambda t: poisson(rng, 400), whole(0, 1 << 30))),
         (130, lambda: running(lambda t: whole(-64, 64), 2.5e7, 4096.0)),
-        (170, lambda: lambda t, v=float(whole(0, 1 << 30)): v),
+        (170, lambda: fixed(whole(0, 1 << 30))),
     ]
     yield from named("", "", host)
     for pid in range(250):
@@ -75,7 +79,7 @@ def sources(rng: random.Random) -> Iterator[tuple[Series, Source]]:
             (1, lambda h=hot: running(lambda t: h and whole(-5, 5), whole(500, 1 << 22), 4096.0)),
             (1, lambda h=hot: running(lambda t: h and poisson(rng, 3), 10.0, 131072.0)),
             (1, lambda h=hot: running(lambda t: h and poisson(rng, 1), 10.0, 4096.0)),
-            (1, lambda: lambda t, v=float(whole(1, 200)): v),
+            (1, lambda: fixed(whole(1, 200))),
         ]
         yield from named(str(pid), "pid", process)
 
@@ -89,53 +93,49 @@ def named(entity: str, label: str, shapes: list[tuple[int, Callable[[], Source]]
             count += 1
 
 
-def floor(ticks: list[list[float]]) -> float:
-    """Seconds of appending the same values to one array('d') a series and nothing else."""
-    columns = [array("d") for _ in ticks[0]]
-    began = time.process_time()
-    for row in ticks:
+def floor(made: list[tuple[Series, Source]], seconds: int = 100) -> float:
+    """Microseconds a value of appending to one array('d') a series and nothing else."""
+    columns, spent = [array("d") for _ in made], 0.0
+    for t in range(seconds):
+        row = [read(t) for _, read in made]
+        began = time.process_time()
         for column, value in zip(columns, row, strict=True):
             column.append(value)
-    return time.process_time() - began
+        spent += time.process_time() - began
+    return spent / seconds / len(made) * 1e6
+
+
+def resident() -> int:
+    """Resident bytes of this process."""
+    return int(Path("/proc/self/statm").read_text().split()[1]) * 4096
 
 
 def measure(seconds: int) -> dict[str, float]:
+    """Fill a ring second by second; the costs are of a stretch in which runs are closed and packed as in steady state."""
     made = list(sources(random.Random(3)))
     handles = [series for series, _ in made]
-    pass
-    ring, spent, floor_spent, ticks = Ring(), 0.0, 0.0, []
-    base=0
-    peak = traced = 0
-    block: list[list[float]] = []
+    floors = [floor(made)]
+    before, peak, ticks = resident(), 0, []
+    ring = Ring()
     for t in range(seconds):
-        row = [read(t) for _, read in made]
-        items = [Sample(*pair) for pair in zip(handles, row, strict=True)]
-        if t == 600:  # tracing doubles the cost of an allocation: time without it, then fill the hour with it
-            pass
+        items = [Sample(handle, read(t)) for handle, read in made]
         began = time.process_time()
         ring.add(START + t, items)
-        took = time.process_time() - began
-        if 600 < t <= 1500:
-            spent += took
-            ticks.append(took)
-            block.append(row)
-            if len(block) == 100:
-                floor_spent += floor(block)
-                block.clear()
+        if STEADY[0] < t <= STEADY[1]:
+            ticks.append(time.process_time() - began)
         if t % 30 == 0 and t > seconds - 600:
             peak = max(peak, ring.bytes)
-    samples = 900 * len(made)
-    del base, traced
-    columns = read_times(ring, handles)
-    ticks.sort()
+    grown = resident() - before
+    floors.append(floor(made))
     return {
         "series": len(made),
         "ring_mib_peak": peak / 2**20,
-        "add_us_per_sample": spent / samples * 1e6,
-        "floor_us_per_sample": floor_spent / samples * 1e6,
+        "resident_growth_mib": grown / 2**20,
+        "add_us_per_sample": statistics.fmean(ticks) / len(made) * 1e6,
+        "floor_us_per_sample": statistics.fmean(floors),
         "tick_ms_p50": statistics.median(ticks) * 1e3,
-        "tick_ms_p99": ticks[int(len(ticks) * 0.99)] * 1e3,
-        **columns,
+        "tick_ms_p99": sorted(ticks)[int(len(ticks) * 0.99)] * 1e3,
+        **read_times(ring, handles),
     }
 
 

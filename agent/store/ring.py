@@ -8,7 +8,7 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from agent.model import ENTITY_ENDED, Column, Event, Labels, Sample, Series
 from agent.store import chunk
 from agent.store.index import Index
-from agent.store.series import HOLD_S, SEGMENT_S, Kept, Times
+from agent.store.series import HOLD_S, SEGMENT_S, STALE_S, Kept, Times
 
 KEEP_S = 3600.0
 """How far back windows reach."""
@@ -17,7 +17,7 @@ MAX_EVENTS = 2_000
 BACK_STEP_S = 60.0
 """A wall clock set back by more than this starts history anew: its old times lie in the future now."""
 _PHASES = 10  # runs end in this many groups, so that closing and packing spread over the ticks
-_PACK_ROUND, _SWEEP_ROUND = 150, 60  # ticks in which every series could be packed; in which every series is looked over
+_PACK_ROUND, _SWEEP_ROUND = 300, 60  # ticks in which every series could be packed; in which every series is looked over
 
 
 class Ring:
@@ -175,8 +175,8 @@ class Ring:
 
     def live(self, name: str) -> list[Kept]:
         """The live series of that name; ``values[-1]`` is the newest value. Cheap: made for the page."""
-        now = self.now
-        return [kept for kept in self._index.current(name).values() if kept.live(now)]
+        now, fresh = self.now, self.now - STALE_S
+        return [k for k in self._index.current(name).values() if k.times[len(k.values) - 1] >= fresh or k.live(now)]
 
     def latest(self, name: str) -> Mapping[Labels, tuple[float, float]]:
         """Time and value of the newest sample of every live series of that name."""

@@ -12,8 +12,8 @@ from agent.store import chunk
 
 SEGMENT_S = 300.0
 """A run is closed after this long; 300 values at 1 Hz pack well and unpack in some 50 µs."""
-HOLD_S = 150.0
-"""A closed run stays raw this much longer, so that windows of some minutes are mostly answered without unpacking."""
+HOLD_S = 60.0
+"""A closed run stays raw this much longer: a window of a minute never needs unpacking, one of five minutes one run at most."""
 STALE_S = 15.0
 """A series without a sample for this long, or for three of its own intervals if that is longer, is stale."""
 UNKNOWN_INTERVAL_S = 100.0

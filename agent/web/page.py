@@ -75,9 +75,11 @@ class _Family:
         elif values.tobytes() == self._values.tobytes():
             return
         self._values = values
-        spell: Callable[[float], str] = repr if isfinite(sum(values)) else number
-        text = "\n".join(map(str.__add__, self._starts, map(spell, values)))
-        self.body = f"{text}\n".encode() if live else b""
+        if isfinite(sum(values)):  # so is each of them
+            lines = [f"{start}{value!r}\n" for start, value in zip(self._starts, values, strict=True)]
+        else:
+            lines = [f"{start}{number(value)}\n" for start, value in zip(self._starts, values, strict=True)]
+        self.body = "".join(lines).encode()
 
 
 class Page:
