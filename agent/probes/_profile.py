@@ -15,6 +15,8 @@ IDLE_CORES = 0.05
 """A process that burns less than this is idle; its samples say nothing about a hotspot (py-spy calls sleepers active at times)."""
 WAKES_PER_S = 50
 """A thread that waits for the interpreter lock wakes every 5 ms; one that waits for a lock or a socket sleeps through."""
+VICTIM_SHARE = 0.15
+"""A thread with less of the lock's held time than this, while it keeps asking, waits for others."""
 _RUNNERS = ("asyncio/runners.py", "uvloop/__init__.py")
 
 
@@ -148,8 +150,8 @@ def _gil(window: Window, found: Found) -> None:
         found.put(
             "gil_share", 0.0 if window.cores < IDLE_CORES or record.errors < record.rounds else None, "nobody was seen holding it"
         )
-        found.put("gil_top_share", None)
-        found.put("gil_top_cores", None)
+        for name in ("gil_top_share", "gil_top_cores", "gil_place_share", "gil_victims"):
+            found.put(name, None)
         return
     per_thread = by_thread(record.stacks)
     tid = max(per_thread, key=lambda thread: per_thread[thread])
@@ -163,6 +165,29 @@ def _gil(window: Window, found: Found) -> None:
     found.put("gil_share", share, words, culprits)
     found.put("gil_top_share", top_share, words, culprits)
     found.put("gil_top_cores", cores, words, culprits)
+    _gil_place(window, record, found)
+    _gil_victims(window, per_thread, held, found)
+
+
+def _gil_place(window: Window, record: Recording, found: Found) -> None:
+    """The one place that holds the lock, however many threads stand in it."""
+    place_of_it = owner(record.stacks)
+    if place_of_it is None:
+        found.put("gil_place_share", None)
+        return
+    words = f"{place_of_it.share:.0%} of the time the interpreter lock is held, it is held in {place_of_it.frame.short}"
+    culprit = code(window.pid, place_of_it.frame, place_of_it.share, _threads(place_of_it))
+    found.put("gil_place_share", place_of_it.share, words, [culprit])
+
+
+def _gil_victims(window: Window, per_thread: Mapping[int, float], held: float, found: Found) -> None:
+    """Threads that keep waking to ask for the lock (every 5 ms, the switch interval) and hardly ever have it."""
+    asking = [tid for tid, wakes in window.wakes.items() if wakes / window.seconds > WAKES_PER_S]
+    starved = [tid for tid in asking if per_thread.get(tid, 0.0) < VICTIM_SHARE * held]
+    named = ", ".join(sorted(window.names.get(tid) or f"thread {tid}" for tid in starved)[:3])
+    found.put(
+        "gil_victims", float(len(starved)), f"{len(starved)} threads ask for it and seldom get it" + (f": {named}" if named else "")
+    )
 
 
 # ---------------------------------------------------------------------------------------------- event loops

@@ -47,6 +47,8 @@ class Probe:
         answer("gil_share", "ratio", "Share of the time the interpreter lock is held"),
         answer("gil_top_share", "ratio", "Share of the lock's held time that falls to the thread that holds it most"),
         answer("gil_top_cores", "cores", "CPU cores the thread that holds the lock most burns"),
+        answer("gil_place_share", "ratio", "Share of the lock's held time that falls to one own function, over all threads"),
+        answer("gil_victims", "", "Threads that keep asking for the lock and hold it less than 15 % of the held time"),
         answer("loop_blocked_share", "ratio", "Share of the time an asyncio loop's thread sleeps inside a callback"),
         answer("loop_blocked_longest_s", "seconds", "Longest stretch seen without a turn of the asyncio loop, mostly asleep"),
         answer("loop_busy_share", "ratio", "Share of the time an asyncio loop's thread is on a CPU"),
@@ -104,14 +106,14 @@ class Probe:
     async def _records(self, pid: int, seconds: float, count: int, loop: bool, blocking: bool) -> list[pyspy.Recording | None]:
         """Stacks on a CPU, holders of the interpreter lock, and for a loop sleepers too; in turn if they stop the target."""
         wanted = [self.mode != "gil", self.mode != "wall", self.mode != "gil" and loop]
-        each = seconds / sum(wanted) if blocking else seconds
+        each, side = (seconds / sum(wanted), 1) if blocking else (seconds, sum(wanted))
         found: list[pyspy.Recording | None] = [None, None, None]
         turns = asyncio.Semaphore(1 if blocking else 3)
 
         async def one(index: int) -> None:
             async with turns:
                 kind = {"gil": index == 1, "idle": index == 2}
-                found[index] = await pyspy.record(pid, seconds=each, threads=count, blocking=blocking, **kind)
+                found[index] = await pyspy.record(pid, seconds=each, threads=count, records=side, blocking=blocking, **kind)
 
         async with asyncio.TaskGroup() as group:
             for index in (index for index in range(3) if wanted[index]):

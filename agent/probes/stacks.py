@@ -102,7 +102,7 @@ def _queue(pid: int, picture: Picture, found: Found) -> None:
     everyone = max(1, len(picture.shots[-1].dumps))
     queue = {waiter.tid: waiter for waiters in picture.waiters for waiter in waiters}
     held_by = holders(picture) if waiting else []
-    culprits = [_holder(pid, holding, share) for holding, share in held_by]
+    culprits = [c for holding, share in held_by for c in _working(pid, holding, share)]
     culprits += (
         [code(pid, w.frame, detail=f"thread {w.thread} waits for {w.lock}") for w in _places(list(queue.values()))]
         if waiting
@@ -115,6 +115,15 @@ def _queue(pid: int, picture: Picture, found: Found) -> None:
     found.put("lock_waiter_share", waiting / everyone, words, culprits)
     moving = any(tid not in picture.frozen for tid in queue) if waiting else None
     found.put("lock_moving", moving, "", culprits)
+
+
+def _working(pid: int, holding: Holding, share: float) -> list[Culprit]:
+    """Where the holder stands, then where it took the lock: the slow work is at the first, the lock at the second."""
+    region = _holder(pid, holding, share)
+    doing = holding.doing
+    if doing is None or not is_own(doing) or (doing.short, doing.file) == (holding.frame.short, holding.frame.file):
+        return [region]
+    return [code(pid, doing, share, f"thread {holding.thread} works here while it holds {holding.region.lock}"), region]
 
 
 def _holder(pid: int, holding: Holding, share: float) -> Culprit:
