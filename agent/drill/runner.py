@@ -19,7 +19,7 @@ from agent.drill.case import Case
 from agent.drill.patient import NotHeld, Patient, start_background, start_patient
 from agent.drill.pythons import find_pythons
 from agent.drill.report import CaseResult, Report
-from agent.drill.score import Score, ambient_causes, score
+from agent.drill.score import Score, ambient_causes, foreign_causes, score
 from agent.drill.variant import Variant, make_variant
 from agent.errors import AgentError, Unavailable
 from agent.host.lane import aside
@@ -165,7 +165,10 @@ async def _examine(ward: _Ward, variant: Variant, patient: Patient, config: str,
         return _result(variant, Score(False, None, "none", (), f"diagnose failed: {failed}"), time.monotonic() - began, None)
     took = time.monotonic() - began
     patient.drain()
-    judged = score(case, diagnosis, ward.ambient or (), patient.guilty)
+    ambient = ward.ambient or frozenset()
+    if not case.control:
+        ambient |= await aside(lambda: foreign_causes(diagnosis, patient.running.owns))
+    judged = score(case, diagnosis, ambient, patient.guilty)
     if patient.fate:  # a probe that kills its target is worse than a wrong answer
         judged = Score(False, judged.rank, judged.culprit, judged.named, f"the workload died meanwhile ({patient.fate})")
     alerted = await alarm(case.expect.cause, patient.target, _ALERT_S) if alarm and case.expect else None

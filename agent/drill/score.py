@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -27,6 +27,14 @@ class Score:
 def ambient_causes(baseline: Json) -> frozenset[str]:
     """Ids of what was wrong on the host before the fault was started."""
     return frozenset(cause["id"] for group in ("causes", "elsewhere") for cause in baseline.get(group) or ())
+
+
+def foreign_causes(diagnosis: Json, owns: Callable[[int], bool]) -> frozenset[str]:
+    """Ids of causes that blame a process which is no part of the drill: something else happened on the host meanwhile."""
+    blamed = [(cause["id"], (cause.get("culprits") or [{}])[0]) for cause in diagnosis.get("causes") or ()]
+    return frozenset(
+        name for name, first in blamed if first.get("kind") == "process" and first.get("pid") and not owns(first["pid"])
+    )
 
 
 def score(case: Case, diagnosis: Json, ambient: Collection[str] = (), printed: Collection[int] = ()) -> Score:

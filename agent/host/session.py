@@ -50,6 +50,13 @@ class Session:
         """The last lines it wrote to standard error."""
         return "\n".join(self._errors)
 
+    def owns(self, pid: int) -> bool:
+        """True if that process was started by this program, however far down."""
+        try:
+            return f"{MARK}={self._mark}".encode() in read_once(f"/proc/{pid}/environ", 1 << 20)
+        except OSError:
+            return False
+
     async def ended(self, timeout: float) -> int | None:
         """Its exit status if it ends within ``timeout`` seconds; the last words on standard error are in then."""
         with contextlib.suppress(TimeoutError):

@@ -13,13 +13,13 @@ JOURNAL = os.path.join(tempfile.mkdtemp(), "journal")
 def write_journal(till, total):
     with open(JOURNAL, "w") as out:
         out.write("%s %d\n" % (till, total))
-    time.sleep(SLOW)  # the round trip of a remote disk  # <- culprit
+    time.sleep(SLOW)  # the round trip of a remote disk
 
 
 def count(till):
     with GATE:
         TOTALS[till] = TOTALS.get(till, 0) + 1
-        write_journal(till, TOTALS[till])
+        write_journal(till, TOTALS[till])  # <- culprit
     return TOTALS[till]
 
 

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from agent.drill.case import Case, Expect, Wanted
-from agent.drill.score import ambient_causes, matches, score
+from agent.drill.score import ambient_causes, foreign_causes, matches, score
 
 Make = Callable[..., dict[str, Any]]
 SITE = {"kind": "code", "file": "/tmp/x/workload.py", "line": 8, "function": "Desk.keep", "name": "keep", "pid": 7}
@@ -94,6 +94,13 @@ def test_a_control_is_not_blamed_for_the_host(diagnosis: Make) -> None:
 def test_ambient_takes_both_lists(diagnosis: Make) -> None:
     """Causes elsewhere on the host are ambient too."""
     assert ambient_causes(diagnosis(("a.b", "notice", None), elsewhere=[{"id": "c.d"}])) == {"a.b", "c.d"}
+
+
+def test_blaming_a_process_outside_the_drill_is_ambient(diagnosis: Make) -> None:
+    """A build on the same host is not the drill's fault; its own batch is."""
+    found = diagnosis(("latency.cpu-saturated", "warning", {"kind": "process", "pid": 5}), ("memory.python-leak", "warning", SITE))
+    assert foreign_causes(found, owns=lambda pid: pid != 5) == {"latency.cpu-saturated"}
+    assert foreign_causes(found, owns=lambda pid: True) == frozenset()
 
 
 @pytest.mark.parametrize(
