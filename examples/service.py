@@ -20,7 +20,8 @@ import threading
 import time
 
 LIFE_S = 300
-DEPOTS = [(random.Random(n).random() * 180 - 90, random.Random(-n).random() * 360 - 180) for n in range(4000)]
+CHANCE = random.Random(1)
+DEPOTS = [(CHANCE.uniform(-90, 90), CHANCE.uniform(-180, 180)) for _ in range(20000)]
 RECENT_ORDERS = {}
 
 
@@ -68,11 +69,11 @@ def serve(port):
 
 
 def order_for_ever(port, client):
-    """One client: an order of 150 lines, and the next as soon as it is answered."""
+    """One client: an order of 300 lines, and the next as soon as it is answered."""
     chance, turn = random.Random(client), 0
     while True:
         turn += 1
-        lines = ",".join("article %d" % chance.randrange(10**9) for _ in range(150))
+        lines = ",".join("article %d" % chance.randrange(10**9) for _ in range(300))
         text = "%d-%d;%f;%f;%s" % (client, turn, chance.uniform(-90, 90), chance.uniform(-180, 180), lines)
         link = http.client.HTTPConnection("127.0.0.1", port, timeout=30)
         try:
