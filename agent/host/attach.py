@@ -16,12 +16,12 @@ import secrets
 import shutil
 import sys
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass, field
 from typing import Any
 
 from agent.errors import Refused, Unavailable
-from agent.host import attach_gate, attach_gdb, attach_guard, attach_payload, bundles, procs
+from agent.host import attach_census, attach_gate, attach_gdb, attach_guard, attach_payload, bundles, procs
 from agent.host.attach_place import Ledger, Place, make
 from agent.host.attach_words import failure, payload_error
 from agent.host.lane import Lane
@@ -44,6 +44,9 @@ class Stage:
 
     mode: str
     seconds: float
+
+
+Choice = Callable[[attach_gate.Admitted], Stage]
 
 
 @dataclass(frozen=True)
@@ -132,8 +135,11 @@ class Watched:
 
 
 @contextlib.asynccontextmanager
-async def attach(pid: int, stage: Stage, *, state_dir: str, wait_s: float = 6.0, cap: int = CAP_BYTES) -> AsyncIterator[Watched]:
-    """Attach to ``pid`` and begin ``stage``; after each stage the target waits ``wait_s`` seconds for the next.
+async def attach(
+    pid: int, choose: Stage | Choice, *, state_dir: str, wait_s: float = 6.0, cap: int = CAP_BYTES
+) -> AsyncIterator[Watched]:
+    """Attach to ``pid`` and begin a stage (``choose`` may look at the admitted target first); after each stage the target waits
+    ``wait_s`` seconds for the next.
 
     :class:`Refused` if the target's state forbids it, :class:`Unavailable` if something is missing here. On leaving, also by
     cancellation, tracking has ended, the capture's folder is gone and the target is traced by nobody.
@@ -143,6 +149,7 @@ async def attach(pid: int, stage: Stage, *, state_dir: str, wait_s: float = 6.0,
     if gdb is None:
         raise Unavailable("gdb is not installed", help="apt-get install gdb (or dnf install gdb)")
     target = await attach_gate.admit(pid)
+    stage = choose if isinstance(choose, Stage) else choose(target)
     ledger = Ledger(state_dir)
     lock = ledger.take(pid)
     try:
@@ -227,10 +234,11 @@ async def _start_guard(
 
 def payload(config: dict[str, Any]) -> str:
     """The program text for the target. Its frames carry a file name of ours, so that they can be told from the target's own."""
-    with open(attach_payload.__file__, encoding="utf-8") as file:
-        source = file.read()
-    call = f"{source}\nmain(CONFIG)\n"
-    return f"exec(compile({call!r}, '<anfl-agent>', 'exec'), {{'__name__': 'anfl_agent_payload', 'CONFIG': {config!r}}})\n"
+    parts = ["space = {'__name__': 'anfl_agent_payload'}"]
+    for module in (attach_census, attach_payload):
+        with open(module.__file__, encoding="utf-8") as file:
+            parts.append(f"exec(compile({file.read()!r}, '<anfl-agent>', 'exec'), space)")
+    return "\n".join([*parts, f"space['main']({config!r}, space['census'])", ""])
 
 
 async def _read_events(guard: asyncio.subprocess.Process, events: dict[str, dict[str, Any]]) -> None:

@@ -12,14 +12,9 @@ import json
 import os
 import sys
 import time
-from types import CodeType, FunctionType, MethodType, ModuleType
 from typing import Any
 
-CENSUS_S = 0.05
-"""The walk over module-level caches may take this long at most."""
 TICK_S = 0.05
-MANY = 20
-MAX_TASKS = 50000
 
 
 def real_sleep() -> Any:
@@ -32,140 +27,6 @@ def real_sleep() -> Any:
     except Exception:  # whatever is wrong there, the usual sleep will do
         pass
     return time.sleep
-
-
-def _place(code: Any, name: Any) -> tuple[str, str, int] | None:
-    if not isinstance(code, CodeType):
-        return None
-    return (str(name)[:200], code.co_filename[:500], code.co_firstlineno)
-
-
-def _function(target: Any) -> tuple[str, str, int] | None:
-    for _ in range(3):  # a bound method, or a partial of one
-        if type(target) is MethodType:
-            target = target.__func__
-        elif type(target).__name__ == "partial" and "functools" in sys.modules and type(target) is sys.modules["functools"].partial:
-            target = target.func
-    if type(target) is FunctionType:
-        return _place(target.__code__, target.__qualname__)
-    return None
-
-
-def _count(places: Any) -> list[list[Any]]:
-    counts: dict[tuple[str, str, int], int] = {}
-    for place in places:
-        if place is not None:
-            counts[place] = counts.get(place, 0) + 1
-    top = sorted(counts.items(), key=lambda item: -item[1])[:MANY]
-    return [[name, file, line, count] for (name, file, line), count in top]
-
-
-def _all_tasks() -> list[Any]:
-    module = sys.modules.get("asyncio.tasks")
-    found: list[Any] = []
-    for name in ("_all_tasks", "_scheduled_tasks", "_eager_tasks"):
-        group = getattr(module, name, None)
-        if group is None or callable(group):
-            continue
-        for _ in range(20):  # another thread may add a task while we look
-            try:
-                found.extend(list(group))
-                break
-            except RuntimeError:
-                continue
-    return [task for task in found[:MAX_TASKS] if not task.done()]
-
-
-def _coroutine(task: Any) -> tuple[str, str, int] | None:
-    coroutine = task.get_coro()
-    code = getattr(coroutine, "cr_code", None) or getattr(coroutine, "gi_code", None)
-    return _place(code, getattr(coroutine, "__qualname__", "?"))
-
-
-def tasks() -> dict[str, Any]:
-    """Unfinished asyncio tasks, by coroutine."""
-    found = _all_tasks()
-    return {"count": len(found), "by": _count(_coroutine(task) for task in found)}
-
-
-def _started_by(thread: Any) -> tuple[str, str, int] | None:
-    target = thread.__dict__.get("_target")
-    return _function(target) if target is not None else _function(type(thread).__dict__.get("run"))
-
-
-def threads() -> dict[str, Any]:
-    """Running Python threads, by the function they run."""
-    module = sys.modules.get("threading")
-    found = list(getattr(module, "_active", {}).values())
-    return {"count": len(found), "by": _count(_started_by(thread) for thread in found)}
-
-
-def caches() -> list[list[Any]]:
-    """``functools.lru_cache`` objects of modules and their classes: name, file, line, entries, bound or None, misses."""
-    kind = type(__import__("functools").lru_cache(maxsize=1)(lambda: None))
-    until = time.monotonic() + CENSUS_S
-    found: list[list[Any]] = []
-    for module in list(sys.modules.values()):
-        if time.monotonic() > until:
-            break
-        if not isinstance(module, ModuleType):
-            continue
-        values = list(object.__getattribute__(module, "__dict__").values())
-        values += [inner for value in values if type(value) is type for inner in list(value.__dict__.values())]
-        for value in values:
-            place = _function(value.__dict__.get("__wrapped__")) if type(value) is kind else None
-            if place is not None:
-                info = value.cache_info()
-                if info.currsize >= 64 and [*place] not in [row[:3] for row in found]:
-                    found.append([*place, info.currsize, info.maxsize, info.misses])
-    return sorted(found, key=lambda row: -row[3])[:MANY]
-
-
-def collector() -> dict[str, Any]:
-    """What the cycle collector has done so far."""
-    gc = __import__("gc")
-    stats = gc.get_stats()
-    return {
-        "enabled": gc.isenabled(),
-        "full": stats[-1]["collections"],
-        "freed_by_full": stats[-1]["collected"],
-        "freed": sum(row["collected"] for row in stats),
-        "kept_garbage": len(gc.garbage),
-    }
-
-
-def memory() -> dict[str, int]:
-    """Bytes: resident, its anonymous and file part, swap."""
-    names = {"VmRSS": "resident", "RssAnon": "anonymous", "RssFile": "file", "RssShmem": "shared", "VmSwap": "swap"}
-    found = {}
-    with open("/proc/self/status", encoding="utf-8", errors="replace") as lines:
-        for line in lines:
-            name, _, rest = line.partition(":")
-            if name in names:
-                found[names[name]] = int(rest.split()[0]) * 1024
-    return found
-
-
-def census() -> dict[str, Any]:
-    """Everything countable without walking the heap; a part that fails is left out."""
-    parts: dict[str, Any] = {
-        "tasks": tasks,
-        "threads": threads,
-        "caches": caches,
-        "gc": collector,
-        "memory": memory,
-        "fds": lambda: len(os.listdir("/proc/self/fd")),
-        "blocks": sys.getallocatedblocks,
-        "cpu": time.process_time,
-        "time": time.time,
-    }
-    found = {}
-    for name, part in parts.items():
-        try:
-            found[name] = part()
-        except Exception:  # a census must never disturb its target
-            pass
-    return found
 
 
 def put(folder: str, name: str, content: Any) -> None:
@@ -225,7 +86,7 @@ def watch(path: str, folder: str, seconds: float, cap: int, sleep: Any) -> str:
     return "time"
 
 
-def track(memray: Any, config: dict[str, Any], number: int, stage: dict[str, Any], sleep: Any) -> None:
+def track(memray: Any, census: Any, config: dict[str, Any], number: int, stage: dict[str, Any], sleep: Any) -> None:
     """One tracked stage, between its two census files."""
     atexit = __import__("atexit")
     folder = config["folder"]
@@ -268,7 +129,7 @@ def following(folder: str, number: int, wait: float, sleep: Any) -> dict[str, An
     return None
 
 
-def main(config: dict[str, Any]) -> None:
+def main(config: dict[str, Any], census: Any) -> None:
     """Track in stages until the agent has seen enough."""
     folder = config["folder"]
     if stopped(folder):
@@ -280,6 +141,6 @@ def main(config: dict[str, Any]) -> None:
     stage: dict[str, Any] | None = config["stage"]
     number = 1
     while stage is not None and not stopped(folder):
-        track(memray, config, number, stage, sleep)
+        track(memray, census, config, number, stage, sleep)
         stage = following(folder, number, config["wait_s"], sleep)
         number += 1

@@ -1,0 +1,175 @@
+"""Who keeps memory: memray attached for a few seconds, survivors sorted by age, one verdict.
+
+A target that uses little CPU is tracked object by object at once; a busy one first by its larger blocks (10 to 50 % slower), and
+object by object (4 to 14 times slower) for a few seconds more only if that explains too little. Captures are read in a child with
+limits.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+from agent.errors import Refused, Unavailable
+from agent.host.attach import Captured, Stage, Watched, attach
+from agent.host.attach_gate import Admitted
+from agent.host.lane import Lane
+from agent.host.procfs import read_once
+from agent.host.run import run
+from agent.host.text import clean
+from agent.model import Artifact, Cost, Evidence, Kind, Metric, Target, Tools
+from agent.probes._guard import answer, guarded, pid_of, python_of
+from agent.probes._memray_say import answers_of, says
+from agent.probes._memray_table import Facts, facts, table
+from agent.probes._memray_verdict import Verdict, judge
+
+BUSY = 0.3
+"""Cores; a target below it is tracked object by object at once: four times slower, it still gets by."""
+CAP, CAP_DEEP = 16 << 20, 40 << 20
+"""Bytes of capture a stage may write; reading takes about 0.4 CPU seconds a MiB."""
+READ_MEMORY = 256 << 20
+READ_CPU_S = 60
+READ_S = 20.0
+MAPS_LIMIT = 2 << 30
+"""Above this resident size the page counts are not read: they take the target's memory-map lock for 9 ms per GiB."""
+
+
+@dataclass
+class Probe:
+    """Attach memray. ``seconds`` of tracking in all; ``stage`` is auto, default, pymalloc or native."""
+
+    seconds: float = 8.0
+    stage: str = "auto"
+
+    cost: ClassVar[Cost] = "heavy"
+    needs: ClassVar[tuple[str, ...]] = ("gdb", "memray", "CAP_SYS_PTRACE")
+    answers: ClassVar[tuple[Metric, ...]] = (
+        answer("leak_share", "ratio", "share of lasting growth that one place in the Python code keeps"),
+        answer("leak_rate", "bytes", "bytes per second kept there"),
+        answer("explained", "ratio", "share of the growth of resident memory that the survivors explain"),
+        answer("cache_share", "ratio", "share of lasting growth in caches that are filling up"),
+        answer("in_flight_share", "ratio", "share of survivors that go away again: queues, cycles, caches that swap"),
+        answer("native_share", "ratio", "share of lasting growth outside Python's heap"),
+        answer("task_share", "ratio", "share of lasting growth that belongs to asyncio tasks that pile up"),
+        answer("task_growth", "", "unfinished asyncio tasks more, per second"),
+        answer("thread_share", "ratio", "share of lasting growth that belongs to threads that pile up"),
+        answer("open_share", "ratio", "share of lasting growth that belongs to files and sockets kept open"),
+        Metric("verdict", Kind.INFO, "", "leak, cache-filling, in-flight, retention, copy-on-write, native or none"),
+    )
+
+    async def look(self, target: Target, tools: Tools) -> Evidence:
+        """Attach, capture, analyse; never more than a few seconds of slower work for the target."""
+        return await guarded("memray", lambda: self._look(target, tools))
+
+    async def _look(self, target: Target, tools: Tools) -> Evidence:
+        if tools.gentle:
+            raise Refused("attaching a debugger is forbidden by --gentle", help="run it again without --gentle")
+        pid = python_of(pid_of(target))
+        before = await _pages(pid)
+        cap = CAP_DEEP if tools.deep else CAP
+        async with attach(pid, self._first, state_dir=tools.state_dir, wait_s=READ_S, cap=cap) as watched:
+            await watched.started()
+            captured, verdict, seen = await self._stages(watched, before)
+            artifacts = await _flame_graph(captured, tools.artifacts_dir, pid)
+            watched.finish()
+        return Evidence(
+            "memray",
+            answers=answers_of(verdict),
+            culprits=verdict.culprits,
+            says=says(verdict, seen, pause_s=watched.pause_s),
+            artifacts=artifacts,
+            target_pause_s=round(watched.pause_s, 3),
+        )
+
+    def _first(self, target: Admitted) -> Stage:
+        if self.stage != "auto":
+            return Stage(self.stage, self.seconds)
+        if target.cores < BUSY:
+            return Stage("pymalloc", max(3.0, 0.75 * self.seconds))
+        return Stage("default", max(2.0, 0.5 * self.seconds))
+
+    async def _stages(self, watched: Watched, before: tuple[float, float] | None) -> tuple[Captured, Verdict, Facts]:
+        captured = await watched.finished()
+        verdict, seen = await self._judge(watched, captured, before)
+        if self.stage != "auto":
+            return captured, verdict, seen
+        if not verdict.settled:
+            await watched.go_on(Stage("pymalloc", max(2.0, 0.375 * self.seconds)))
+            captured = await watched.finished()
+            verdict, seen = await self._judge(watched, captured, before)
+        if verdict.word == "native" and "native_share" not in verdict.culprits:
+            await watched.go_on(Stage("native", max(2.0, 0.375 * self.seconds)))
+            captured = await watched.finished()
+            verdict, seen = await self._judge(watched, captured, before)
+        return captured, verdict, seen
+
+    async def _judge(self, watched: Watched, captured: Captured, before: tuple[float, float] | None) -> tuple[Verdict, Facts]:
+        pid = watched.target.pid
+        found = table(await _read(captured.capture_fd, pid))
+        now = await _pages(pid)
+        pages = (now[0] - before[0], now[1] - before[1]) if now and before else None
+        age = time.time() - watched.target.start_time
+        mode = captured.stage.mode
+        seen = facts(captured.first, captured.last, mode=mode, seconds=found.seconds, age=age, pages=pages)
+        return judge(found, seen), seen
+
+
+def _child(*argv: str) -> tuple[list[str], Mapping[str, str]]:
+    """A Python of ours that finds our packages wherever the agent runs from."""
+    root = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+    keep = {"PATH": os.environ.get("PATH", os.defpath), "PYTHONPATH": root, "MALLOC_ARENA_MAX": "1", "NO_COLOR": "1"}
+    return [sys.executable, "-m", *argv], keep
+
+
+async def _read(fd: int, pid: int) -> dict[str, Any]:
+    argv, env = _child("agent.probes._memray_read", f"/proc/{os.getpid()}/fd/{fd}", f"/proc/{pid}/root")
+    done = await run(argv, timeout=READ_S, env=env, memory=READ_MEMORY, cpu_seconds=READ_CPU_S, nice=5)
+    try:
+        found = json.loads(done.out) if done.rc == 0 else None
+    except (ValueError, RecursionError):
+        found = None
+    if not isinstance(found, dict):
+        lines = done.err.decode("utf-8", "replace").strip().splitlines()
+        why = "it took too long" if done.timed_out else clean(lines[-1], 200) if lines else f"exit {done.rc}"
+        raise Unavailable(f"the capture could not be read: {why}", help="try again with fewer seconds, or with --deep")
+    return found
+
+
+async def _flame_graph(captured: Captured, folder: str, pid: int) -> tuple[Artifact, ...]:
+    """memray's own HTML report of what was not freed; none if it takes too long."""
+    path = os.path.join(folder, f"memray-{pid}-{int(time.time())}.html")
+    source = f"/proc/{os.getpid()}/fd/{captured.capture_fd}"
+    argv, env = _child("memray", "flamegraph", "--leaks", "--force", "-o", path, source)
+    done = await run(argv, timeout=READ_S / 2, env=env, memory=2 * READ_MEMORY, cpu_seconds=READ_CPU_S, nice=5)
+    return (Artifact("flamegraph", path),) if done.rc == 0 else ()
+
+
+async def _pages(pid: int) -> tuple[float, float] | None:
+    """Private and shared bytes of the process; None where it is too large to ask, or may not be asked."""
+    lane = Lane("memray-pages")
+    try:
+        return await lane.run(lambda: _rollup(pid), timeout=3.0)
+    finally:
+        lane.close()
+
+
+def _rollup(pid: int) -> tuple[float, float] | None:
+    try:
+        resident = int(read_once(f"/proc/{pid}/statm").split()[1]) * os.sysconf("SC_PAGE_SIZE")
+        if resident > MAPS_LIMIT:
+            return None
+        text = read_once(f"/proc/{pid}/smaps_rollup")
+    except (OSError, IndexError, ValueError):
+        return None
+    sums = {b"Private": 0.0, b"Shared_": 0.0}
+    for line in text.splitlines()[1:]:
+        name, _, rest = line.partition(b":")
+        for start in sums:
+            if name.startswith(start) and not name.endswith(b"Hugetlb"):
+                sums[start] += int(rest.split()[0]) * 1024
+    return sums[b"Private"], sums[b"Shared_"]
