@@ -14,8 +14,11 @@ from agent.host.procstat import TICKS
 from agent.model import Sample, Series, labels
 
 PAGE = os.sysconf("SC_PAGE_SIZE")
+BUSY_EVERY = 2
+"""A member that burns time is looked at closely every so many ticks (what the stat line tells is there each tick); a pinned one
+each tick."""
 IDLE_EVERY = 4
-"""A member that moved without burning a tick (10 ms) is looked at closely every so many ticks."""
+"""The same for a member that moved without burning 10 ms."""
 QUIET_EVERY = 10
 """A member whose stat line stands still is looked at closely every so many ticks only; it may still have been swapped out."""
 
@@ -34,7 +37,7 @@ class Member:
     of at most 64 threads has them summed over its threads, never falling.
     """
 
-    __slots__ = ("_base", "_board", "_files", "_fresh", "_kin", "_sums", "keep_until", "p", "subject")
+    __slots__ = ("_base", "_board", "_due", "_files", "_fresh", "_kin", "_sums", "keep_until", "p", "subject")
 
     def __init__(self, p: Proc, proc: str, boot: float) -> None:
         self.p = p
@@ -44,6 +47,7 @@ class Member:
         self._kin = (-1, -1)
         self._sums = ThreadSums(base)
         self._fresh = True
+        self._due = False  # it moved after the last close look
         self.keep_until = 0.0
         self.subject = -1  # pid of the root that process_info tells
         self._board.put({"process_start_time_seconds": boot + p.start / TICKS} | _limit(base))
@@ -63,8 +67,10 @@ class Member:
         fresh, self._fresh = self._fresh, False
         if moved or fresh:
             self._from_stat(p)
-        every = 1 if pinned or p.dcpu else IDLE_EVERY
-        if ((moved or pinned) and tick % every == p.pid % every) or fresh or (tick + p.pid) % QUIET_EVERY == 0:
+            self._due = True
+        every = 1 if pinned else BUSY_EVERY if p.dcpu else IDLE_EVERY
+        if fresh or ((self._due or pinned) and tick % every == p.pid % every) or (tick + p.pid) % QUIET_EVERY == 0:
+            self._due = False
             self._from_files(pinned)
 
     def samples(self, children: int, zombies: int) -> list[Sample]:

@@ -32,6 +32,18 @@ def test_a_large_process_has_all_its_figures(bench: Bench) -> None:
     assert {m.name for m in Collector.metrics if "pid" in m.labels} == told.keys()
 
 
+def test_a_single_change_is_looked_at_closely_within_four_ticks(bench: Bench) -> None:
+    """Status and the like are read every few ticks, yet a change that is followed by quiet is not forgotten."""
+    for pid in range(50, 58):
+        bench.tree.put(pid, rss=100 * MIB)
+    bench.tick(6)
+    for pid in range(50, 58):
+        bench.tree.put(pid, rss=200 * MIB)
+    got = bench.tick(4)
+    seen = {got[f"process_anonymous_bytes{{pid='{pid}'}}"] for pid in range(50, 58)}
+    assert seen == {100 * MIB * 1024}
+
+
 def test_who_the_process_is_is_told(bench: Bench) -> None:
     """The labels of process_info come from the stat line, the cgroup path and the folder's owner."""
     bench.tree.put(50, rss=100 * MIB, cgroup="/system.slice/vllm.service")
