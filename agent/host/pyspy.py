@@ -28,7 +28,7 @@ from agent.stacks import Stack, ThreadDump, parse_dump, parse_raw
 MANY_THREADS = 16
 """Above this many threads only memory reads, never a stop."""
 THREAD_SAMPLES_PER_S = 2000
-SLOWEST, FASTEST = 5, 100
+SLOWEST, SLOWEST_GIL, FASTEST = 5, 20, 100
 MEMORY = 2 << 30
 """Address space of the sampler: it maps the target's binaries."""
 _SAMPLES = re.compile(rb"Samples: (\d+) Errors: (\d+)")
@@ -55,9 +55,12 @@ def find() -> str:
     return found
 
 
-def rate(threads: int) -> int:
-    """Samples per second for a target with that many threads: the sampler reads at most 2,000 stacks a second."""
-    return round(min(FASTEST, max(SLOWEST, THREAD_SAMPLES_PER_S / max(1, threads))))
+def rate(threads: int, *, gil: bool = False) -> int:
+    """Samples per second for a target with that many threads: at most 2,000 stacks a second, but never below 5 rounds.
+
+    A round that reads only the holder of the interpreter lock costs a twentieth: never below 20.
+    """
+    return round(min(FASTEST, max(SLOWEST_GIL if gil else SLOWEST, THREAD_SAMPLES_PER_S / max(1, threads))))
 
 
 def must_not_block(threads: int, state: str, traced_by: int) -> bool:
@@ -87,7 +90,7 @@ async def record(
     ``gil`` keeps only the holder of the interpreter lock, ``idle`` also keeps threads that sleep.
     """
     gentle = await once("pyspy-door", lambda: not blocking or must_not_block(threads, check(pid).state, tracer(pid)), 5.0)
-    per_second, whole = rate(threads), max(1, round(seconds))
+    per_second, whole = rate(threads, gil=gil), max(1, round(seconds))
     argv = [
         await once("pyspy-door", find, 5.0),
         "record",

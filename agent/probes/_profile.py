@@ -17,6 +17,8 @@ WAKES_PER_S = 50
 """A thread that waits for the interpreter lock wakes every 5 ms; one that waits for a lock or a socket sleeps through."""
 VICTIM_SHARE = 0.15
 """A thread with less of the lock's held time than this, while it keeps asking, waits for others."""
+HOLDS = 0.9
+"""A thread whose lock time is at least this part of its CPU time computes in Python alone."""
 _RUNNERS = ("asyncio/runners.py", "uvloop/__init__.py")
 
 
@@ -103,8 +105,18 @@ def judge(window: Window) -> Found:
 
 
 def on_cpu(window: Window) -> list[Stack]:
-    """Stacks weighted with CPU seconds: each thread's own CPU time, shared out over its samples."""
-    return reweigh(window.wall.stacks, window.cpu) if window.wall else []
+    """Stacks weighted with CPU seconds: each thread's own CPU time, shared out over its samples.
+
+    A thread that holds the interpreter lock whenever it runs is seen by the lock's samples too, which are cheap and so many more.
+    """
+    if window.wall is None:
+        return []
+    stacks, held = list(window.wall.stacks), by_thread(window.gil.stacks) if window.gil else {}
+    for stack in window.gil.stacks if window.gil else ():
+        share = held[stack.tid] / window.gil.rounds if window.gil else 0.0
+        if share >= HOLDS * window.cpu.get(stack.tid, 0.0) / window.seconds:
+            stacks.append(stack)
+    return reweigh(stacks, window.cpu)
 
 
 def _hot(window: Window, found: Found) -> None:
@@ -117,7 +129,7 @@ def _hot(window: Window, found: Found) -> None:
     stacks = on_cpu(window)
     top = owner(stacks, whole=sum(window.cpu.values()))
     if top is None:
-        native = not window.wall.stacks
+        native = not stacks
         found.put("hot_share", None if native else 0.0, f"{window.cores:.2f} cores burnt outside Python code that could be seen")
         found.put("hot_cores", None if native else 0.0)
         return

@@ -68,6 +68,15 @@ def test_cpu_without_any_sample_is_unknown() -> None:
     assert found.answers["hot_share"] is None
 
 
+def test_a_thread_that_holds_the_lock_whenever_it_runs_is_seen_by_the_locks_samples_too() -> None:
+    """Few samples of many threads are filled up by the lock's; a thread that computes without the lock keeps its own."""
+    other = Frame("pack", "/srv/app/a.py", 9)
+    wall, gil = record(Stack(1, "M", (HOT,), 1)), record(Stack(1, "M", (HOT,), 60), Stack(1, "M", (other,), 39))
+    assert judge(window(wall=wall, gil=gil)).answers["hot_share"] == pytest.approx(0.61)
+    seldom = record(Stack(1, "M", (other,), 10))
+    assert judge(window(wall=wall, gil=seldom)).answers["hot_share"] == 1.0
+
+
 def test_the_holder_of_the_interpreter_lock_is_named_with_its_thread() -> None:
     """The thread with most of the lock's samples, and the own line it stands on."""
     found = judge(window(gil=record(Stack(1, "report", (HOT,), 90), Stack(2, "web", (), 5)), names={1: "report"}))
