@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
-import os
 import socket
-from collections.abc import Callable, Iterable
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any, Literal
+from typing import Any
 
 from agent import __version__, plugins
 from agent.config import Config
@@ -18,12 +16,13 @@ from agent.engine.findings import Onsets
 from agent.engine.report import to_json
 from agent.engine.trees import RuleSet
 from agent.errors import AgentError, Unavailable, UsageError
-from agent.host import procs, procstat
+from agent.host import procs, targets
+from agent.host.beside import beside
 from agent.host.clock import Clock, SystemClock
 from agent.host.lane import Lane, Runner
 from agent.host.tools import ProbeTools
 from agent.investigate import Investigator, Limits, Progress
-from agent.model import Collector, Diagnosis, Event, JsonObject, NotChecked, Sample, Target
+from agent.model import Collector, Diagnosis, Event, Evidence, JsonObject, NotChecked, Sample, Target
 from agent.store.ring import Ring
 from agent.store.shelf import Shelf
 from agent.watch import Watch
@@ -31,6 +30,8 @@ from agent.yamlfile import did_you_mean
 
 BURST_PERIOD_S = 1.0
 SETTLE_TICKS = 5  # how often the cgroups of subjects are looked up
+LOOKUP_S = 10.0
+MAKE_ROOM = "make room, or name another folder under artifacts.dir"
 
 
 @dataclass(frozen=True)
@@ -59,6 +60,7 @@ class Agent:
     plugins: plugins.Plugins
     rules: RuleSet
     investigator: Investigator
+    lane: Callable[[str], Runner] = Lane
     burst: bool = False
     judged: JudgeState = field(default_factory=JudgeState)
     _asked: int = 0
@@ -86,23 +88,26 @@ class Agent:
     async def diagnose(self, request: Request, progress: Progress, *, limits: Limits | None = None) -> JsonObject:
         """One diagnosis as ``anfl.diagnosis/1``. UsageError for a target that cannot be, NoSuchProcess for one that is gone."""
         self._check(request)
-        target, members = self._target(request)
         began, mono = self.clock.now(), self.clock.monotonic()
-        limits = limits or self._limits(request)
+        lane = self.lane("diagnosis")
         self._asked += 1
         asker = f"diagnosis-{self._asked}"
-        self._pin(_roots(target, members), asker)
         try:
-            async with self._sampling():
-                assessment, _ = await self.investigator.run(
+            target, members = await self._members(request, lane)
+            tools, trouble = await lane.run(lambda: self._tools(request), LOOKUP_S)
+            self._pin(members.roots, asker)
+            async with self._sampling(), members.kept(self.clock):
+                assessment, looks = await self.investigator.run(
                     lambda: self.ring.at(self.ring.now),
-                    lambda: self._scope(request, target, members),
-                    self._tools(request),
-                    limits,
+                    lambda: self._scope(request, target, members.now()),
+                    tools,
+                    limits or self._limits(request),
                     progress,
                 )
         finally:
             self._pin((), asker)
+            if isinstance(lane, Lane):
+                lane.close()
         meta = Meta(
             agent_version=__version__,
             host=socket.gethostname(),
@@ -110,16 +115,22 @@ class Agent:
             took_s=self.clock.monotonic() - mono,
             source="burst" if self.burst else "daemon",
         )
-        return to_json(self._ended(conclude(assessment, meta), target))
+        diagnosis = with_notes(conclude(assessment, meta), [*trouble, *not_kept(looks.values())])
+        return to_json(self._ended(diagnosis, target))
 
     def _limits(self, request: Request) -> Limits:
         budget = self.config.budget
         refused = "attaching was forbidden (--gentle)" if request.gentle else ""
         return Limits(request.for_s, budget.drill_deep if request.deep else budget.drill, refused)
 
-    def _tools(self, request: Request) -> ProbeTools:
-        Shelf(self.config.artifacts_dir, self.config.artifacts.quota, self.config.artifacts.keep).tidy(self.clock.now())
-        return ProbeTools(self.config.artifacts_dir, self.config.state_dir, gentle=request.gentle, deep=request.deep)
+    def _tools(self, request: Request) -> tuple[ProbeTools, list[NotChecked]]:
+        """A host whose disk is full must still be diagnosed: without its folder a look keeps no files, and that is said."""
+        folder, trouble = self.config.artifacts_dir, []
+        try:
+            Shelf(folder, self.config.artifacts.quota, self.config.artifacts.keep).tidy(self.clock.now())
+        except AgentError as error:
+            folder, trouble = "", [NotChecked("artifacts", f"no files were kept: {error.message}", error.help)]
+        return ProbeTools(folder, self.config.state_dir, gentle=request.gentle, deep=request.deep), trouble
 
     def _check(self, request: Request) -> None:
         for name in request.trees:
@@ -133,20 +144,19 @@ class Agent:
         if request.since is not None and self.burst:
             raise Unavailable("--since needs a running agent: there is no history here", help="start it with 'anfl-agent run'")
 
-    def _target(self, request: Request) -> tuple[Target, Callable[[], tuple[int, ...]]]:
-        """The sufferer and its processes; the second is asked again as they come and go."""
-        if request.pid is not None:
-            return _process(request.pid)
-        if request.unit is not None:
-            found = _unit_pids(request.unit)
-            if not found:
-                raise UsageError(f"no process runs in unit '{request.unit}'", help="systemctl status shows whether it is up")
-            return Target("unit", request.unit, unit=request.unit), lambda: found
-        return Target("host", socket.gethostname()), self.pids
+    async def _members(self, request: Request, lane: Runner) -> tuple[Target, targets.Members]:
+        """The sufferer and its processes."""
+        if (pid := request.pid) is not None:
+            return await lane.run(lambda: (targets.process(pid), targets.Members(targets.tree(pid), (pid,), lane)), LOOKUP_S)
+        if (name := request.unit) is not None:
+            found = await lane.run(lambda: targets.unit(name), LOOKUP_S)
+            roots = await lane.run(lambda: targets.roots(found), LOOKUP_S)
+            return Target("unit", name, unit=name), targets.Members(found, roots, lane)
+        return Target("host", socket.gethostname()), targets.Members((), (), lane, self.pids)
 
-    def _scope(self, request: Request, target: Target, members: Callable[[], tuple[int, ...]]) -> Scope:
+    def _scope(self, request: Request, target: Target, members: tuple[int, ...]) -> Scope:
         onsets: Onsets = {key: s.onset for key, s in self.judged.symptoms.items()}
-        return Scope(target, members(), frozenset(request.trees), onsets)
+        return Scope(target, members, frozenset(request.trees), onsets)
 
     def _pin(self, pids: Iterable[int], by: str) -> None:
         processes = self.collectors.get("processes")
@@ -154,26 +164,24 @@ class Agent:
             processes.pin(pids, by)  # type: ignore[attr-defined]
 
     @contextlib.asynccontextmanager
-    async def _sampling(self) -> Any:
+    async def _sampling(self) -> AsyncIterator[None]:
         """A burst samples for itself; the daemon samples anyway."""
         if not self.burst:
             yield
             return
-        task = asyncio.get_running_loop().create_task(self.watch.run(self.after_round), name="burst")
-        try:
+        async with beside(self.watch.run(self.after_round), "burst"):
             yield
-        finally:
-            task.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await task
 
     def _ended(self, diagnosis: Diagnosis, target: Target) -> Diagnosis:
         """Say so if the target went away meanwhile; nothing found is then no all-clear."""
         if target.pid is None or target.start_time is None or procs.still(target.pid, target.start_time):
             return diagnosis
         note = NotChecked("target", f"process {target.pid} ended while it was looked at", "diagnose its successor")
-        verdict: Literal["unknown"] | str = "unknown" if diagnosis.verdict == "ok" and not diagnosis.causes else diagnosis.verdict
-        return replace(diagnosis, not_checked=(note, *diagnosis.not_checked), verdict=verdict)  # type: ignore[arg-type]
+        verdict = "unknown" if diagnosis.verdict == "ok" and not diagnosis.causes else diagnosis.verdict
+        # nobody can look at it again, so no command that would is offered
+        possible = tuple(replace(p, try_="") for p in diagnosis.possible)
+        unchecked = tuple(replace(n, try_="") for n in diagnosis.not_checked)
+        return replace(diagnosis, possible=possible, not_checked=(note, *unchecked), verdict=verdict)
 
     def close(self) -> None:
         """Let lanes and kept files go."""
@@ -182,6 +190,17 @@ class Agent:
             close = getattr(collector, "close", None)
             if close is not None:
                 close()
+
+
+def not_kept(looks: Iterable[Evidence]) -> Iterator[NotChecked]:
+    """What closer looks could not put into the artefact folder."""
+    for said in {e.says["artifacts"]: None for e in looks if e.says.get("artifacts")}:
+        yield NotChecked("artifacts", said, MAKE_ROOM)
+
+
+def with_notes(diagnosis: Diagnosis, notes: Sequence[NotChecked]) -> Diagnosis:
+    """The same with these first among what was not checked."""
+    return replace(diagnosis, not_checked=(*notes, *diagnosis.not_checked))
 
 
 def build(
@@ -200,7 +219,7 @@ def build(
     rules = plugins.rules_or_raise(found, config)
     watch = Watch(collectors, _sink(ring), clock, lane, BURST_PERIOD_S)
     investigator = Investigator(rules, found.probes, plugins.probe_settings(found, config), clock)
-    return Agent(config, clock, ring, watch, collectors, found, rules, investigator, burst)
+    return Agent(config, clock, ring, watch, collectors, found, rules, investigator, lane, burst)
 
 
 def check_plugins(config: Config) -> None:
@@ -214,52 +233,6 @@ def check_plugins(config: Config) -> None:
 
 def _sink(ring: Ring) -> Callable[[float, Iterable[Sample | Event]], None]:
     return ring.add
-
-
-def _process(pid: int) -> tuple[Target, Callable[[], tuple[int, ...]]]:
-    who = procs.identity(pid)
-    if procs.kernel_thread(pid):
-        raise UsageError(f"pid {pid} is a kernel thread ({who.comm})", help="name a process of a program")
-    target = Target(
-        kind="process",
-        name=who.comm,
-        pid=pid,
-        start_time=who.start_time,
-        unit=who.unit,
-        cgroup=who.cgroup,
-        container=who.container,
-        job=who.job,
-        user=who.user,
-    )
-
-    def members() -> tuple[int, ...]:
-        try:
-            return procs.tree(pid)
-        except procstat.NoSuchProcess:
-            return (pid,)
-
-    return target, members
-
-
-def _roots(target: Target, members: Callable[[], tuple[int, ...]]) -> tuple[int, ...]:
-    """Whom to pin: the target, or of a unit those whose parent is not in it; their trees are read with them."""
-    if target.pid is not None:
-        return (target.pid,)
-    if target.kind == "host":
-        return ()
-    pids = members()
-    return tuple(pid for pid in pids if procstat.stat(pid).ppid not in pids)
-
-
-def _unit_pids(unit: str) -> tuple[int, ...]:
-    """Processes of a systemd unit, from their cgroup paths."""
-    found = []
-    for name in os.listdir("/proc"):
-        if name.isdigit():
-            with contextlib.suppress(AgentError, OSError):
-                if procs.identity(int(name)).unit == unit:
-                    found.append(int(name))
-    return tuple(found)
 
 
 async def doctor(config: Config, *, fix: bool, wheelhouse: str | None, progress: Progress) -> list[Any]:

@@ -45,7 +45,9 @@ class ConfigError(AgentError):
 
 
 class Unavailable(AgentError):
-    """The host has no such source or tool; the collector or probe is absent here, not broken."""
+    """The host has no such source or tool; the collector or probe is absent here, not broken. Exit 3: it could not be checked."""
+
+    exit_code = 3
 
 
 class Refused(AgentError):

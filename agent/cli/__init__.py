@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import os
 import pkgutil
 import sys
 from typing import Any
@@ -10,8 +11,10 @@ from typing import Any
 import click
 
 from agent import __version__
-from agent.cli._output import fail
+from agent.cli._output import fail, stdout_trouble, unexpected
 from agent.errors import AgentError
+
+READER_GONE = 141  # as a program that SIGPIPE ends: whoever reads us has left, and no other code would be true
 
 SHORT = {
     "config": "check, show or write the configuration",
@@ -74,22 +77,40 @@ def cli(ctx: click.Context, config_path: str | None, verbose: int) -> None:
 def main(argv: list[str] | None = None) -> None:
     """Run the command line and exit with its code; every error is one clear message, never a traceback."""
     args = sys.argv[1:] if argv is None else argv
-    as_json = "--json" in args
-    code: Any = 0
     try:
-        code = cli.main(args, prog_name="anfl-agent", standalone_mode=False)
-    except click.exceptions.Exit as done:
-        code = done.exit_code
-    except click.UsageError as wrong:
-        context = wrong.ctx.command_path if wrong.ctx else "anfl-agent"
-        code = fail(AgentError(wrong.format_message(), help=f"see '{context} --help'", exit_code=2), as_json)
-    except click.ClickException as wrong:
-        code = fail(AgentError(wrong.format_message(), exit_code=2), as_json)
-    except (click.Abort, KeyboardInterrupt):
-        code = 130
-    except AgentError as error:
-        code = fail(error, as_json)
+        code = _run(args)
+        sys.stdout.flush()
     except BrokenPipeError:
-        sys.stderr.close()
-        code = 0
-    sys.exit(code if isinstance(code, int) else 0)
+        code = READER_GONE
+        _forget_stdout()
+    except OSError as error:
+        _forget_stdout()
+        code = fail(AgentError(f"cannot write: {error.strerror}", help="make room, or send the output elsewhere", exit_code=3), [])
+    sys.exit(code)
+
+
+def _run(args: list[str]) -> int:
+    """The exit code of one command; whatever goes wrong has been told. OSError only where stdout cannot be written."""
+    error: AgentError
+    try:
+        code: Any = cli.main(args, prog_name="anfl-agent", standalone_mode=False)
+        return code if isinstance(code, int) else 0
+    except click.exceptions.Exit as done:
+        return done.exit_code
+    except (click.Abort, KeyboardInterrupt):
+        return 130
+    except click.ClickException as wrong:
+        context = wrong.ctx.command_path if isinstance(wrong, click.UsageError) and wrong.ctx else "anfl-agent"
+        error = AgentError(wrong.format_message(), help=f"see '{context} --help'", exit_code=2)
+    except AgentError as known:
+        error = known
+    except Exception as wrong:
+        if stdout_trouble(wrong):
+            raise
+        error = unexpected(wrong, verbose=any(arg in ("-v", "-vv", "--verbose") for arg in args))
+    return fail(error, args)
+
+
+def _forget_stdout() -> None:
+    """Nothing more is written there, so that the interpreter's own last flush does not complain."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), 1)

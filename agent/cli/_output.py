@@ -2,14 +2,27 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import sys
+import traceback
+from collections.abc import Sequence
 from typing import Any
 
 import click
 
 from agent.errors import AgentError, Problems
+from agent.host.text import clean
+
+PLUGIN_UNKNOWN = 3
+"""Of the monitoring-plugin convention. Its 2 means critical, so no usage error may end with ours."""
+
+
+def plugin_failure(error: AgentError) -> str:
+    """The one line a monitoring system shows where nothing could be said."""
+    first = str(error).split("\n", 1)[0].replace("|", "/")
+    return f"ANFL UNKNOWN - {clean(first, 400)}"
 
 
 def print_json(value: Any) -> None:
@@ -22,9 +35,27 @@ def colour() -> bool:
     return sys.stdout.isatty() and not os.environ.get("NO_COLOR")
 
 
-def fail(error: AgentError, as_json: bool) -> int:
-    """Print one error (JSON on stdout with ``--json``, text on stderr else) and return its exit code."""
-    if as_json:
+def stdout_trouble(error: Exception) -> bool:
+    """Whether the output itself could not be written: its reader is gone, or a disk behind a redirection is full."""
+    return isinstance(error, OSError) and error.errno in (errno.EPIPE, errno.ENOSPC, errno.EDQUOT) and error.filename is None
+
+
+def unexpected(error: Exception, *, verbose: bool) -> AgentError:
+    """An error nobody foresaw, told in one line: exit 3, for nothing was found out. With ``verbose`` the traceback goes before."""
+    if verbose:
+        traceback.print_exception(error)
+    said = f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
+    return AgentError(
+        f"this should not happen: {clean(said, 300)}", help="'anfl-agent -v …' shows where; please report it", exit_code=3
+    )
+
+
+def fail(error: AgentError, args: Sequence[str]) -> int:
+    """Print one error and return its exit code: JSON on stdout with ``--json``, one line with ``--plugin``, else on stderr."""
+    if "--plugin" in args:
+        click.echo(plugin_failure(error))
+        return PLUGIN_UNKNOWN
+    if "--json" in args:
         document: dict[str, Any] = {
             "schema": "anfl.error/1",
             "message": error.message,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import shutil
 from typing import Any
 
@@ -10,7 +11,7 @@ import click
 
 from agent import config as configuration
 from agent.cli._output import Progress, colour, print_json
-from agent.errors import AgentError, UsageError
+from agent.errors import AgentError, Unavailable, UsageError
 from agent.yamlfile import parse_duration
 
 
@@ -61,11 +62,6 @@ def command(ctx: click.Context, /, as_json: bool, plugin: bool, quiet: bool, loc
         diagnosis = None if local else _ask_daemon(config, request, progress)
         if diagnosis is None:
             diagnosis = asyncio.run(_burst(config, request, progress))
-    except AgentError as error:
-        if not plugin:
-            raise
-        click.echo(f"ANFL UNKNOWN - {error.message}")
-        return 3
     finally:
         progress.done()
     if plugin:
@@ -80,10 +76,14 @@ def command(ctx: click.Context, /, as_json: bool, plugin: bool, quiet: bool, loc
 
 
 def _ask_daemon(config: configuration.Config, request: dict[str, Any], progress: Progress) -> dict[str, Any] | None:
-    """The daemon's answer, or None where none runs."""
+    """The daemon's answer, or None where none can be asked."""
     from agent.host import agentsock
 
-    if not agentsock.answers(config.socket):
+    try:
+        agentsock.reach(config.socket)
+    except Unavailable as none:
+        if os.path.lexists(config.socket):
+            progress(f"{none.message} ({config.socket}); sampling here instead")
         return None
     for line in agentsock.stream(config.socket, "/v1/diagnose", request):
         if "progress" in line:
@@ -94,7 +94,7 @@ def _ask_daemon(config: configuration.Config, request: dict[str, Any], progress:
         else:
             diagnosis: dict[str, Any] = line["diagnosis"]
             return diagnosis
-    raise AgentError("the agent ended its answer early", help="see its log, or use --local")
+    raise AgentError("the agent ended its answer early", help="see its log, or use --local", exit_code=3)
 
 
 async def _burst(config: configuration.Config, request: dict[str, Any], progress: Progress) -> dict[str, Any]:

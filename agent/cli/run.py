@@ -9,7 +9,11 @@ import sys
 import click
 
 from agent import config as configuration
+from agent.errors import AgentError
 from agent.host.text import clean
+
+log = logging.getLogger("anfl.run")
+CRASHED = 3
 
 
 class OneLine(logging.Formatter):
@@ -57,5 +61,11 @@ def command(ctx: click.Context, listen: str | None, insecure: bool) -> int:
 async def _run(config: configuration.Config, insecure: bool) -> int:
     from agent.daemon import Daemon
 
-    await Daemon(config, insecure=insecure).run()
+    try:
+        await Daemon(config, insecure=insecure).run()
+    except AgentError:
+        raise
+    except Exception:  # an organ may not fail: the service manager starts the agent anew
+        log.critical("an organ of the agent failed; the agent ends", exc_info=True)
+        return CRASHED
     return 0

@@ -13,6 +13,8 @@ from agent.errors import AgentError, Unavailable
 CONNECT_S = 2.0
 ANSWER_S = 120.0
 """Longest silence while an answer is on its way; a deep drill-down may be quiet for a minute."""
+GET_S = 10.0
+"""Longest silence where nothing has to be found out first."""
 
 
 class _Connection(http.client.HTTPConnection):
@@ -49,10 +51,15 @@ def _connected(path: str) -> socket.socket:
     raise Unavailable(problem, help=help, where=path)
 
 
+def reach(path: str) -> None:
+    """Unavailable, with what is wrong and the mend, unless an agent listens on ``path`` and this user may connect."""
+    _connected(path).close()
+
+
 def answers(path: str) -> bool:
     """Whether an agent listens on ``path`` and this user may connect."""
     try:
-        _connected(path).close()
+        reach(path)
     except Unavailable:
         return False
     return True
@@ -75,9 +82,9 @@ def ask(
         for line in response:
             yield json.loads(line)
     except TimeoutError:
-        raise AgentError(f"the agent was silent for {timeout:g} s", help="its log may say why", where=path) from None
+        raise _broken(f"the agent was silent for {timeout:g} s", path) from None
     except (http.client.HTTPException, ConnectionError, ValueError):
-        raise AgentError("the agent ended its answer early", help="its log may say why", where=path) from None
+        raise _broken("the agent ended its answer early", path) from None
     finally:
         connection.close()
 
@@ -89,9 +96,13 @@ def stream(path: str, route: str, body: Mapping[str, Any]) -> Iterator[dict[str,
 
 def get(path: str, route: str) -> dict[str, Any]:
     """The first line of the answer to a GET."""
-    for line in ask(path, "GET", route):
+    for line in ask(path, "GET", route, timeout=GET_S):
         return line
-    raise AgentError("the agent's answer was empty", where=path)
+    raise _broken("the agent's answer was empty", path)
+
+
+def _broken(what: str, path: str) -> AgentError:
+    return AgentError(what, help="its log may say why", where=path, exit_code=3)
 
 
 def _refused(response: http.client.HTTPResponse) -> AgentError:
@@ -99,4 +110,4 @@ def _refused(response: http.client.HTTPResponse) -> AgentError:
         told = json.loads(response.read(65536))
         return AgentError(told["message"], help=told["help"], where=told["where"], exit_code=told["exit_code"])
     except (ValueError, KeyError, TypeError):
-        return AgentError(f"the agent answered {response.status} {response.reason}", help="is it another version?")
+        return AgentError(f"the agent answered {response.status} {response.reason}", help="is it another version?", exit_code=3)

@@ -15,7 +15,9 @@ TICKS = os.sysconf("SC_CLK_TCK")
 
 
 class NoSuchProcess(AgentError):
-    """The process is not there, or no longer there."""
+    """The process is not there, or no longer there. Named by a person: a mistake in the call (exit 2)."""
+
+    exit_code = 2
 
     def __init__(self, pid: int) -> None:
         super().__init__(f"there is no process {pid}", help="it may have ended; see `ps -p PID` and the events of its unit")
@@ -23,7 +25,9 @@ class NoSuchProcess(AgentError):
 
 
 class NotPermitted(AgentError):
-    """The process belongs to someone else."""
+    """The process belongs to someone else; nothing could be checked (exit 3)."""
+
+    exit_code = 3
 
     def __init__(self, pid: int, what: str) -> None:
         super().__init__(

@@ -73,7 +73,7 @@ class Api:
         if not caller.may(_owner(asked.get("pid"))):
             what = f"process {asked['pid']} belongs to somebody else" if asked.get("pid") else "the host is everybody's"
             mend = f"name a process of your own with --pid, or ask as root or as a member of the group {peer.GROUP}"
-            return refusal(403, AgentError(f"not allowed: {what}", help=mend))
+            return refusal(403, AgentError(f"not allowed: {what}", help=mend, exit_code=3))
         lines: asyncio.Queue[JsonObject | None] = asyncio.Queue()
         task = asyncio.get_running_loop().create_task(self._work(asked, lines), name="diagnose")
         try:

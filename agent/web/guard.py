@@ -21,7 +21,7 @@ FIRST_REQUEST_S = 10.0
 KEEPALIVE_S = 75.0
 """Longer than the usual scrape interval of 15 to 60 s, so that a scraper keeps its connection."""
 
-FAILED = AgentError("the agent failed to answer", help="its log says why")
+FAILED = AgentError("the agent failed to answer", help="its log says why", exit_code=3)
 
 Handler = Callable[[web.BaseRequest], Awaitable[web.StreamResponse]]
 Routes = dict[tuple[str, str], Handler]
