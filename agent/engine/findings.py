@@ -97,7 +97,9 @@ def _of_check(outcome: Outcome, entities: Entities) -> Iterable[Culprit]:
     told = [c for name in names_in(expr, expr.answers) for c in evidence.culprits.get(name, ())] if evidence else []
     folds = [t for t in outcome.result.terms if "_of" in t.text.partition("(")[0]]
     first = folds[0] if folds else None
-    stood_out = [culprit(ls, entities, first if i == 0 else None) for i, ls in enumerate(outcome.result.culprits)]
+    # of a maximum only the greatest is to blame; of a sum, all that add to it
+    ranked = outcome.result.culprits[:1] if first is not None and first.text.startswith("max_of") else outcome.result.culprits
+    stood_out = [culprit(ls, entities, first if i == 0 else None) for i, ls in enumerate(ranked)]
     return [*told, *(c for c in stood_out if c is not None)]
 
 

@@ -20,6 +20,8 @@ from agent.probes._profile import Found
 _NOT_DISKS = ("loop", "ram", "zram", "sr", "fd")
 RESOURCES = ("cpu", "memory", "io")
 NAMED_CORES = 0.05
+OWN_SHARE, OWNER_SHARE = 0.2, 0.8
+"""A process that does under a fifth itself is passed by for the child whose tree does four fifths."""
 
 
 @dataclass(frozen=True)
@@ -41,6 +43,7 @@ class Probe:
     seconds: float = 2.0
 
     cost: ClassVar[Cost] = "free"
+    per: ClassVar[str] = "subject"
     needs: ClassVar[tuple[str, ...]] = ()
     answers: ClassVar[tuple[Metric, ...]] = (
         answer("other_cpu_cores", "cores", "CPU cores burnt outside the target's process tree, the agent left out"),
@@ -162,7 +165,7 @@ def judge(before: Moment, after: Moment, mine: set[int], own: set[int], describe
     unseen = max(0.0, (after.busy - before.busy) / took - seen)  # programs that began and ended in between
     others = {pid: cores for pid, cores in burnt.items() if pid not in mine and pid not in own}
     total = sum(others.values()) + (unseen if unseen > NAMED_CORES else 0.0)
-    culprits = _burners(after, others, describe)
+    culprits = _burners(after, others, mine | own, describe)
     words = f"others burn {total:.2f} cores" + (
         f", most of it {culprits[0].name} {culprits[0].pid} ({culprits[0].detail})" if culprits else ""
     )
@@ -187,9 +190,57 @@ def _delta(before: Moment, now: Stat, pid: int) -> float:
     return max(0.0, now.cpu_seconds - (first.cpu_seconds if first is not None and same else 0.0))
 
 
-def _burners(after: Moment, others: Mapping[int, float], describe: Callable[[int], str]) -> list[Culprit]:
+def _burners(after: Moment, others: Mapping[int, float], spared: set[int], describe: Callable[[int], str]) -> list[Culprit]:
+    """The program that burns most, as the deepest process whose tree owns it all, then its busiest single processes."""
+    culprits = []
+    top = _owner(after.processes, others, spared)
+    if top is not None:
+        tree = {pid: cores for pid in _tree(after.processes, top) if (cores := others.get(pid, 0.0)) >= NAMED_CORES}
+        cores = sum(tree.values())
+        many = f" in {len(tree)} processes" if len(tree) > 1 else ""
+        culprits.append(_process(after, top, cores, f"{cores:.2f} cores{many}", describe))
     ranked = sorted(others.items(), key=lambda pair: -pair[1])[:3]
-    return [_process(after, pid, cores, f"{cores:.2f} cores", describe) for pid, cores in ranked if cores >= NAMED_CORES]
+    singles = [(pid, cores) for pid, cores in ranked if cores >= NAMED_CORES and pid != top]
+    return culprits + [_process(after, pid, cores, f"{cores:.2f} cores", describe) for pid, cores in singles]
+
+
+def _owner(processes: Mapping[int, Stat], others: Mapping[int, float], spared: set[int]) -> int | None:
+    """Down from the top into the heaviest child, as long as the process itself does little and that child owns nearly all.
+
+    A process that also started the target or the agent (a shell, an init) is never the one to blame: its child is.
+    """
+    sums: dict[int, float] = {}
+    above: set[int] = {0, 1}
+    for pid in processes:
+        line = _ancestors(processes, pid)
+        if pid in spared:
+            above.update(line)
+        for member in (pid, *line):
+            sums[member] = sums.get(member, 0.0) + others.get(pid, 0.0)
+    children: dict[int, list[int]] = {}
+    for pid, one in processes.items():
+        if pid not in spared:
+            children.setdefault(one.ppid, []).append(pid)
+    at = 0
+    while True:
+        heaviest = max(children.get(at, ()), key=lambda pid: sums[pid], default=None)
+        if heaviest is None or sums[heaviest] < NAMED_CORES:
+            return at if at not in above else None
+        if at not in above and (others.get(at, 0.0) > OWN_SHARE * sums[at] or sums[heaviest] < OWNER_SHARE * sums[at]):
+            return at
+        at = heaviest
+
+
+def _ancestors(processes: Mapping[int, Stat], pid: int) -> list[int]:
+    line: list[int] = []
+    while pid in processes and (parent := processes[pid].ppid) not in line and parent != pid:
+        line.append(parent)
+        pid = parent
+    return line
+
+
+def _tree(processes: Mapping[int, Stat], root: int) -> set[int]:
+    return {root, *_family(processes, root)}
 
 
 def _process(after: Moment, pid: int, rate: float, amount: str, describe: Callable[[int], str]) -> Culprit:

@@ -36,6 +36,7 @@ class Probe:
     seconds: float = 1.0
 
     cost: ClassVar[Cost] = "free"
+    per: ClassVar[str] = "subject"
     needs: ClassVar[tuple[str, ...]] = ()
     answers: ClassVar[tuple[Metric, ...]] = (
         answer("backlog_waiting", "", "Most connections seen waiting to be accepted on one listener"),
