@@ -113,7 +113,7 @@ async def test_a_wrong_question_gets_a_clear_error(
 
 
 @pytest.mark.parametrize(
-    ("error", "words", "code"), [(UsageError("no tree 'x'", help="try y"), "no tree 'x'", 2), (ValueError("secret"), "failed", 1)]
+    ("error", "words", "code"), [(UsageError("no tree 'x'", help="try y"), "no tree 'x'", 2), (ValueError("secret"), "failed", 3)]
 )
 async def test_an_error_while_diagnosing_is_the_last_line(
     door: Door, caplog: pytest.LogCaptureFixture, error: Exception, words: str, code: int
