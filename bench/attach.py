@@ -240,7 +240,7 @@ def _as_nobody(pid: int) -> str:
         os.setresgid(65534, 65534, 65534)
         os.setresuid(65534, 65534, 65534)
         try:
-            asyncio.run(attach_gate.admit(pid))
+            attach_gate.admit(pid)
             os.write(write, b"NOT REFUSED")
         except AgentError as error:
             os.write(write, str(error).encode())
@@ -285,7 +285,9 @@ async def main() -> None:
         if "twin" in options.parts:
             ratios = await bench.twin(python)
             result["twin"] = ratios
-            print(f"\nSpeed after probing over an untouched twin: median {statistics.median(ratios):.3f}, {min(ratios):.3f} to {max(ratios):.3f}")
+            print(
+                f"\nSpeed after probing over an untouched twin: median {statistics.median(ratios):.3f}, {min(ratios):.3f} to {max(ratios):.3f}"
+            )
     finally:
         bench.end()
         shutil.rmtree(folder, ignore_errors=True)
@@ -296,7 +298,9 @@ async def starts(bench: Bench, found: dict[str, str], tries: int) -> list[dict[s
     """The table of starts, then a minute's watch over all targets."""
     rows = [await bench.start(minor, python, tries) for minor, python in found.items()]
     await asyncio.sleep(60)
-    print("\n| Python | started | p50 s | max s | max s, lock hog | max pause s | alive a minute later |\n| --- " + "| --- " * 6 + "|")
+    print(
+        "\n| Python | started | p50 s | max s | max s, lock hog | max pause s | alive a minute later |\n| --- " + "| --- " * 6 + "|"
+    )
     for row in rows:
         times, targets = row["times"], row.pop("targets")
         plain = times["busy"] + times["waker"]

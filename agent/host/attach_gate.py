@@ -6,7 +6,6 @@ signal behind. So: state, tracer, Python version and rights first, then a look a
 
 from __future__ import annotations
 
-import asyncio
 import os
 import time
 from dataclasses import dataclass
@@ -83,7 +82,7 @@ def _tids(pid: int) -> list[int]:
         raise procs.NoSuchProcess(pid) from None
 
 
-def check_state(pid: int) -> procs.Identity | None:
+def check_state(pid: int) -> None:
     """Refuse what may be seen at a glance: gone, stopped, traced, not permitted, not Python, too old or too new."""
     state, tracer = procs.state(pid), procs.tracer(pid)
     if state in "ZX":
@@ -97,7 +96,6 @@ def check_state(pid: int) -> procs.Identity | None:
         raise Refused(f"process {pid} is stopped", help=f"continue it with `kill -CONT {pid}` and try again")
     if _kernel_thread(pid):
         raise Refused(f"process {pid} is a kernel thread", help="memray reads Python programs only")
-    return None
 
 
 def check_python(pid: int) -> str:
@@ -129,14 +127,14 @@ def check_rights(pid: int) -> None:
         raise procs.NoSuchProcess(pid) from None
 
 
-async def admit(pid: int) -> Admitted:
-    """Admit the process or raise :class:`Refused` with the reason and the mend; at most three seconds."""
+def admit(pid: int) -> Admitted:
+    """Admit the process or raise :class:`Refused` with the reason and the mend; blocks for at most three seconds."""
     check_state(pid)
     moves = Moves(pid)
     if not moves.blocked:  # in uninterruptible sleep its memory map could hang us, too
         check_rights(pid)
         check_python(pid)
-    cores = await _watch(moves)
+    cores = _watch(moves)
     check_state(pid)
     check_rights(pid)
     python = check_python(pid)
@@ -146,9 +144,9 @@ async def admit(pid: int) -> Admitted:
     return Admitted(pid, procs.start_time(pid), now.start_ticks, python, uid, gid, cores)
 
 
-async def _watch(moves: Moves) -> float:
+def _watch(moves: Moves) -> float:
     while True:
-        await asyncio.sleep(LOOK_S)
+        time.sleep(LOOK_S)
         now = moves.look()
         waited = time.monotonic() - moves.began
         if moves.longest_block() > BLOCKED_S:

@@ -91,7 +91,6 @@ def track(memray: Any, census: Any, config: dict[str, Any], number: int, stage: 
     atexit = __import__("atexit")
     folder = config["folder"]
     path = os.path.join(folder, f"capture-{number}")
-    first = census()
     tracker = memray.Tracker(
         destination=memray.FileDestination(path=path, overwrite=True, compress_on_exit=False),
         native_traces=stage["mode"] == "native",
@@ -107,6 +106,7 @@ def track(memray: Any, census: Any, config: dict[str, Any], number: int, stage: 
 
     atexit.register(end)
     try:
+        first = census()  # only now: making the tracker takes memory, too
         put(folder, f"started-{number}", {"token": config["token"], "census": first, "mode": stage["mode"]})
         why = watch(path, folder, stage["seconds"], config["cap"], sleep)
         last = census()

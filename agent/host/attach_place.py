@@ -91,6 +91,11 @@ class Place:
         shutil.copytree(source, f"/proc/self/fd/{self.top_fd}/bundle", symlinks=True)
         return f"{self.inner}/bundle"
 
+    def remove(self) -> None:
+        """Remove the folder and give the descriptors back: for an attach that got no further."""
+        shutil.rmtree(self.name, ignore_errors=True, dir_fd=self.parent_fd)
+        self.close()
+
     def close(self) -> None:
         """Give the descriptors back; the folder itself is removed by the guard."""
         for fd in (self.out_fd, self.top_fd, self.parent_fd):

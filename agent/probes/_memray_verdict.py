@@ -23,6 +23,10 @@ MOST = 0.45
 """A kind with this share of what lasts is the verdict (reference: true owners held 46 to 60 %)."""
 EXPLAINED = 0.3
 """Below this share of the resident growth the survivors are not its reason."""
+UNSEEN = 0.35
+"""Less than this part of the resident growth is the tracker's own, or noise."""
+PER_THREAD = 256 << 10
+"""What a thread may take from the C library's heap: its arena and what is kept for it (measured: 60 to 80 KiB)."""
 SMALL = 512
 """Python's own blocks up to this size do not come from the C library's heap."""
 WAKES = (Growth.TASK, Growth.THREAD, Growth.OPEN)
@@ -55,6 +59,9 @@ def judge(table: Table, facts: Facts) -> Verdict:
         if kind not in (Growth.FLIGHT, Growth.LUMP):
             lasting[kind] += row.bytes
     unseen = _unseen(table, facts) * LATE
+    if unseen < PER_THREAD * (facts.threads or 0.0):
+        lasting[Growth.THREAD] += unseen
+        unseen = 0.0
     lasting[Growth.NATIVE] += unseen
     whole = sum(lasting.values())
     shares = {kind: size / whole for kind, size in lasting.items() if whole > 0}
@@ -87,7 +94,8 @@ def _unseen(table: Table, facts: Facts) -> float:
         large = [row for row in table.rows if row.kind == "malloc" or (row.blocks and row.bytes / row.blocks > SMALL)]
         tracked = sum(row.bytes + row.late for row in large)
     unseen = facts.heap - tracked
-    return unseen if unseen > STEADY * table.seconds and table.growth > STEADY and unseen > 0.3 * facts.heap else 0.0
+    enough = unseen > STEADY * table.seconds and unseen > UNSEEN * table.growth * table.seconds and table.growth > STEADY
+    return unseen if enough else 0.0
 
 
 def _word(rate: float, shares: dict[Growth, float], flight: float, held: float | None, table: Table, facts: Facts) -> str:

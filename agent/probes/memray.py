@@ -18,7 +18,7 @@ from typing import Any, ClassVar
 from agent.errors import Refused, Unavailable
 from agent.host.attach import Captured, Stage, Watched, attach
 from agent.host.attach_gate import Admitted
-from agent.host.lane import Lane
+from agent.host.lane import once
 from agent.host.procfs import read_once
 from agent.host.run import run
 from agent.host.text import clean
@@ -69,14 +69,14 @@ class Probe:
     async def _look(self, target: Target, tools: Tools) -> Evidence:
         if tools.gentle:
             raise Refused("attaching a debugger is forbidden by --gentle", help="run it again without --gentle")
-        pid = python_of(pid_of(target))
+        pid = await once("probe-memray", lambda: python_of(pid_of(target)), 5.0)
         before = await _pages(pid)
         cap = CAP_DEEP if tools.deep else CAP
         async with attach(pid, self._first, state_dir=tools.state_dir, wait_s=READ_S, cap=cap) as watched:
             await watched.started()
             captured, verdict, seen = await self._stages(watched, before)
             artifacts = await _flame_graph(captured, tools.artifacts_dir, pid)
-            watched.finish()
+            await watched.finish()
         return Evidence(
             "memray",
             answers=answers_of(verdict),
@@ -151,11 +151,7 @@ async def _flame_graph(captured: Captured, folder: str, pid: int) -> tuple[Artif
 
 async def _pages(pid: int) -> tuple[float, float] | None:
     """Private and shared bytes of the process; None where it is too large to ask, or may not be asked."""
-    lane = Lane("memray-pages")
-    try:
-        return await lane.run(lambda: _rollup(pid), timeout=3.0)
-    finally:
-        lane.close()
+    return await once("probe-memray", lambda: _rollup(pid), 5.0)
 
 
 def _rollup(pid: int) -> tuple[float, float] | None:
