@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import time
 from collections import deque
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 from agent.app import Agent, Request
@@ -23,6 +25,7 @@ SAMPLE_S = 10.0  # enough for the light looks to run beside; the history is ther
 AGAIN_S = 600.0
 SETTLE_ROUNDS = 2  # right after the start counters have no rates yet
 WAITING_MOST = 32
+HURRIED_S = 1.0
 
 
 @dataclass(frozen=True)
@@ -48,7 +51,7 @@ class Casework:
         self.rounds = 0
         self.last_round = 0.0
         self.seconds = 0.0
-        self.busy = False
+        self._hurry = 0
 
     async def run(self) -> None:
         """Judge and investigate until cancelled."""
@@ -59,6 +62,15 @@ class Casework:
     def healthy(self) -> bool:
         """True while rounds keep coming: what the watchdog is told."""
         return self.last_round == 0.0 or self._agent.clock.monotonic() - self.last_round < 4 * self._every + 5
+
+    @contextlib.contextmanager
+    def hurried(self) -> Iterator[None]:
+        """While a diagnosis runs, changes are to be seen sooner."""
+        self._hurry += 1
+        try:
+            yield
+        finally:
+            self._hurry -= 1
 
     def round(self) -> list[Transition]:
         """One round now."""
@@ -75,8 +87,7 @@ class Casework:
 
     async def _judge(self) -> None:
         while True:
-            # a diagnosis wants to see changes sooner
-            await self._agent.clock.sleep(min(1.0, self._every) if self.busy else self._every)
+            await self._agent.clock.sleep(min(HURRIED_S, self._every) if self._hurry else self._every)
             if self._agent.ring.ticks > SETTLE_ROUNDS:
                 self.round()
 
@@ -106,13 +117,13 @@ class Casework:
             case = await self._waiting.get()
             pid = dict(case.labels).get("pid")
             request = Request(trees=(), pid=int(pid) if pid else None, for_s=SAMPLE_S)
-            self.busy = True
             try:
-                self.keep(await self._agent.diagnose(request, log.debug, limits=self._limits()))
+                with self.hurried():
+                    self.keep(await self._agent.diagnose(request, log.debug, limits=self._limits()))
             except AgentError as error:  # the process may be gone by now; the symptom's own end tells
                 log.info("symptom %s: could not be looked into: %s", case.tree, error)
-            finally:
-                self.busy = False
+            except Exception:  # one symptom that cannot be looked into must not end the watch over all the others
+                log.exception("symptom %s: looking into it failed", case.tree)
 
     def _limits(self) -> Limits:
         refused = {
@@ -133,7 +144,8 @@ class Casework:
             level = logging.INFO if cause["severity"] == "notice" else logging.WARNING
             sure = cause["confidence"]["lo"]
             target = cause["target"]
-            log.log(level, "diagnosis %s: %s pid=%s %s (confidence %.2f)", cause["id"], target["name"], target["pid"], place, sure)
+            whom = f"{target['name']} pid={target['pid']}" if target["pid"] else target["name"] or target["kind"]
+            log.log(level, "diagnosis %s: %s, %s (confidence %.2f)", cause["id"], whom, place or "no culprit", sure)
         if not diagnosis["causes"]:
             possible = ", ".join(p["id"] for p in diagnosis["possible"]) or "nothing"
             log.info("diagnosis %s: possible: %s", diagnosis["verdict"], possible)

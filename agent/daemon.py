@@ -19,6 +19,7 @@ from agent.config import Config
 from agent.engine.evaluate import JudgeState
 from agent.engine.report import when
 from agent.errors import AgentError
+from agent.host.lane import aside
 from agent.host.systemd import Notifier
 from agent.model import JsonObject, Metric, View
 from agent.watch import Watch
@@ -30,6 +31,8 @@ from agent.web.sock import AgentSocket
 log = logging.getLogger("anfl.daemon")
 
 DIAGNOSES_IN_STATUS = 20
+DIAGNOSES_AT_ONCE = 2  # asked over the socket; others wait: many callers must not make the agent the problem
+RELOAD_S = 30.0
 BUDGET_EVERY_S = 60.0
 TRIM_AFTER_S = 3.0
 
@@ -49,6 +52,8 @@ class Daemon:
         self._socket = AgentSocket(config.socket, self, everyone=os.geteuid() == 0)
         self._notify = Notifier()
         self._stop = asyncio.Event()
+        self._hangup = asyncio.Event()
+        self._seats = asyncio.Semaphore(DIAGNOSES_AT_ONCE)
         self._address = ""
         self._started = self.agent.clock.now()
         self._over = False
@@ -61,7 +66,7 @@ class Daemon:
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, self._stop.set)
-        loop.add_signal_handler(signal.SIGHUP, self._reload)
+        loop.add_signal_handler(signal.SIGHUP, self._hangup.set)
         try:
             await self._socket.start()
             host, port = await self._server.start(self.config.listen, self._insecure)
@@ -80,6 +85,7 @@ class Daemon:
                 group.create_task(self.casework.run(), name="casework"),
                 group.create_task(self._heartbeat(), name="heartbeat"),
                 group.create_task(self._mind_the_budget(), name="budget"),
+                group.create_task(self._reloads(), name="reload"),
             ]
             log.info("anfl-agent %s watches this host: %d trees, %s", __version__, len(self.agent.rules.trees), self._address)
             self._notify.ready(f"{len(self.agent.rules.trees)} trees, {self._address}")
@@ -123,11 +129,16 @@ class Daemon:
                 word = "over" if self._over else "within"
                 log.warning("the agent is %s its budget: %.1f %% of a core (budget.cpu)", word, share * 100)
 
-    def _reload(self) -> None:
-        """SIGHUP: new rules if they hold no mistake, else the old ones stay."""
+    async def _reloads(self) -> None:
+        """SIGHUP: new rules if they hold no mistake, else the old ones stay. Read aside: compiling them takes a while."""
+        while await self._hangup.wait():
+            self._hangup.clear()
+            await self._reload()
+
+    async def _reload(self) -> None:
         self._notify.reloading()
         try:
-            rules = plugins.rules_or_raise(self.agent.plugins, self.config)
+            rules = await aside(lambda: plugins.rules_or_raise(self.agent.plugins, self.config), RELOAD_S)
         except AgentError as error:
             self._reloaded = False
             log.error("the rules were not reloaded, the old ones stay: %s", error)
@@ -152,11 +163,11 @@ class Daemon:
     async def diagnose(self, asked: JsonObject, progress: Callable[[str], None]) -> JsonObject:
         """One diagnosis for a caller of the socket."""
         request = Request(**{**asked, "trees": tuple(asked.get("trees", ()))})
-        self.casework.busy = True
-        try:
-            diagnosis = await self.agent.diagnose(request, progress)
-        finally:
-            self.casework.busy = False
+        if self._seats.locked():
+            progress("waiting: other diagnoses are running")
+        async with self._seats:
+            with self.casework.hurried():
+                diagnosis = await self.agent.diagnose(request, progress)
         self.casework.keep(diagnosis)
         return diagnosis
 

@@ -109,6 +109,7 @@ class _Case:
         progress: Progress,
     ) -> None:
         self._by = by
+        self._rules = by.rules  # a reload in the middle must not mix two sets
         self._view = view
         self._scope = scope
         self._tools = tools
@@ -128,7 +129,7 @@ class _Case:
         return assessment, self._answers
 
     def _assess(self, view: View) -> Assessment:
-        return assess(self._by.rules, view, self._scope(), self._answers, cache=self._cache)
+        return assess(self._rules, view, self._scope(), self._answers, cache=self._cache)
 
     async def _sample(self, began: float, group: asyncio.TaskGroup) -> None:
         """Let samples come in; cheap looks run beside once there is enough to judge their gates."""
