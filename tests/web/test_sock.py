@@ -31,7 +31,7 @@ class FakeBackend:
         self.cancelled = asyncio.Event()
 
     def status(self) -> JsonObject:
-        return {"schema": "anfl.status/1", "state": "running"}
+        return {"schema": "anfl.status/1", "state": "running", "diagnoses": ["of somebody"]}
 
     def view(self) -> View:
         return self.ring
@@ -76,7 +76,7 @@ async def door(tmp_path: Path) -> AsyncIterator[Door]:
 
 async def test_status_and_diagnosis_come_line_by_line(door: Door) -> None:
     """Progress first, then the result."""
-    assert await door.ask("GET", "/v1/status") == [{"schema": "anfl.status/1", "state": "running"}]
+    assert await door.ask("GET", "/v1/status") == [door.backend.status()]
     lines = await door.ask("POST", "/v1/diagnose", {"pid": os.getpid(), "for_s": 5.0, "unit": None})
     assert lines == [{"progress": "sampling"}, {"diagnosis": {"verdict": "ok"}}]
     assert door.backend.asked == [{"pid": os.getpid(), "for_s": 5.0}]
@@ -206,6 +206,7 @@ async def test_a_stranger_is_refused_the_host(door: Door, monkeypatch: pytest.Mo
     with pytest.raises(AgentError, match="belongs to somebody else"):
         await door.ask("POST", "/v1/diagnose", {"pid": os.getpid()})
     assert not door.backend.asked
+    assert (await door.ask("GET", "/v1/status"))[0]["diagnoses"] == []
 
 
 def test_the_kernel_names_the_peer() -> None:
