@@ -24,7 +24,7 @@ PROCESS = (
     "rate(process_cpu_seconds_total, {w}) > 900 * host_cpus",
     "avg(process_resident_bytes, {w}) > 99% * host_memory_total_bytes",
 )
-EACH_PROCESS = 5  # every fifth made tree is judged for every process
+EACH_PROCESS = 10  # every tenth made tree is judged for every process
 WINDOWS = ("1m", "5m", "10m", "30m")
 TREE = """tree: made{n}
 sop: [bench]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 
 from agent.engine.rounds import AnswerValue, Instance, Round, Term
 from agent.model import Labels
@@ -45,6 +45,28 @@ class Context:
         if term not in self.terms:
             self.terms.append(term)
         return value
+
+    def blame(self, culprits: Iterable[Labels]) -> None:
+        """Leave label sets, worst first."""
+        self.culprits.extend(culprits)
+
+
+class Quiet(Context):
+    """For one who wants only the value: leaves nothing for the evidence."""
+
+    __slots__ = ()
+
+    def __init__(self, round_: Round, instance: Instance, labels: Mapping[str, str] | None = None) -> None:
+        self.round = round_
+        self.instance = instance
+        self.labels = instance.labels if labels is None else labels
+
+    def note(self, text: str, value: AnswerValue, unit: str, name: str) -> AnswerValue:
+        """Hands the value on."""
+        return value
+
+    def blame(self, culprits: Iterable[Labels]) -> None:
+        """Nothing."""
 
 
 Run = Callable[[Context], AnswerValue]

@@ -7,9 +7,9 @@ of the process's tree.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
-from agent.engine.rounds import Instance, Round
+from agent.engine.rounds import Instance, Live, Round
 from agent.engine.trees import Cause, Tree
 from agent.model import Labels, Target, TargetKind
 
@@ -21,25 +21,23 @@ _KINDS: dict[str, TargetKind] = {"pid": "process", "uuid": "gpu", "unit": "unit"
 
 @dataclass(frozen=True)
 class Entities:
-    """One round's processes. ``info`` is by pid, ``trees`` holds the pids of each subject."""
+    """One round's processes. ``info`` is by pid, ``trees`` holds the pids of each subject, ``instances`` those asked for."""
 
     round: Round
     info: Mapping[str, Mapping[str, str]]
     trees: Mapping[str, frozenset[str]]
+    instances: dict[Labels, Instance] = field(default_factory=dict)
 
     @staticmethod
     def of(round: Round) -> Entities:
         """Read once a round."""
-        known = round.memo.get("entities")
-        if isinstance(known, Entities):
+        known: Entities | None = round.memo.get("entities")
+        if known is not None:
             return known
-        info = {labels["pid"]: labels for _, labels in round.live("process_info") if "pid" in labels}
-        trees: dict[str, set[str]] = {}
-        for pid, labels in info.items():
-            trees.setdefault(labels.get("subject") or pid, set()).add(pid)
-        made = Entities(round, info, {subject: frozenset(pids) for subject, pids in trees.items()})
-        round.memo["entities"] = made
-        return made
+        live = round.live("process_info")
+        info, trees = round.lasting("families", (live,), lambda: _families(live))
+        known = round.memo["entities"] = Entities(round, info, trees, round.lasting("instances", (live,), dict))
+        return known
 
     def subject(self, pid: str) -> str:
         """The pid of the root of a process's tree; itself where nothing is known."""
@@ -51,6 +49,14 @@ class Entities:
 
     def instance(self, key: Labels, own: frozenset[str] = frozenset()) -> Instance:
         """The instance of a label set, with all its entity chain binds; ``own`` for one that is no process."""
+        if own:
+            return self._bind(key, own)
+        made = self.instances.get(key)
+        if made is None:
+            made = self.instances[key] = self._bind(key, own)
+        return made
+
+    def _bind(self, key: Labels, own: frozenset[str]) -> Instance:
         labels = dict(key)
         pid = labels.get("pid")
         if pid is None:
@@ -62,14 +68,11 @@ class Entities:
         """Label sets a tree is judged for: those live in its series, only of ``pids`` where they are processes."""
         if not tree.each:
             return [()]
-        found: set[Labels] = set()
-        for name in _series(tree):
-            for _, labels in self.round.live(name):
-                if all(k in labels for k in tree.each):
-                    found.add(tuple(sorted((k, labels[k]) for k in tree.each)))
+        live = tuple([self.round.live(name) for name in tree.series])
+        found = self.round.lasting(("keys", tree.name), (tree.each, live), lambda: sorted(_bound(tree.each, live)))
         if pids is None or "pid" not in tree.each:
-            return sorted(found)
-        return sorted(key for key in found if dict(key)["pid"] in pids)
+            return found
+        return [key for key in found if dict(key)["pid"] in pids]
 
     def process(self, pid: str) -> Target:
         """A process as a target; its start time makes it unmistakable."""
@@ -102,7 +105,16 @@ class Entities:
         return Target(kind, name, unit=labels.get("unit"), cgroup=labels.get("cgroup"), uuid=labels.get("uuid"))
 
 
-def _series(tree: Tree) -> Iterable[str]:
-    """The symptom's series decide which instances there are."""
-    symptom = tree.symptom
-    return sorted(symptom.when.series | (symptom.clear.series if symptom.clear else frozenset()))
+def _families(live: Live) -> tuple[dict[str, dict[str, str]], dict[str, frozenset[str]]]:
+    """Processes by pid, and the pids of each subject."""
+    info = {labels["pid"]: labels for _, labels in live if "pid" in labels}
+    trees: dict[str, set[str]] = {}
+    for pid, labels in info.items():
+        trees.setdefault(labels.get("subject") or pid, set()).add(pid)
+    return info, {subject: frozenset(pids) for subject, pids in trees.items()}
+
+
+def _bound(each: tuple[str, ...], live: Iterable[Live]) -> set[Labels]:
+    """The label sets of ``each`` that occur in live series."""
+    names = sorted(each)
+    return {tuple([(k, labels[k]) for k in names]) for found in live for _, labels in found if all(k in labels for k in names)}

@@ -67,19 +67,23 @@ def judge(
     open_, transitions = _close_ended(rules, view, state)
     after: dict[Key, SymptomState] = {}
     for tree in rules.trees.values():
-        keys = {*entities.keys(tree, pids), *(labels for name, labels in open_ if name == tree.name)}
-        for labels in sorted(keys):
-            before = open_.get((tree.name, labels))
-            result = tree.symptom.when.evaluate(round, entities.instance(labels))
-            truth = result.value if isinstance(result.value, bool) else None
-            if before is None and truth is False:
+        when, keys = tree.symptom.when, entities.keys(tree, pids)
+        if known := [labels for name, labels in open_ if name == tree.name]:
+            keys = sorted({*keys, *known})
+        for labels in keys:
+            value = when.value(round, entities.instance(labels))
+            before = open_.get((tree.name, labels)) if known else None
+            if before is None and value is False:
                 continue
+            truth = value if isinstance(value, bool) else None
             clear = _clear(tree.symptom, truth, before, round, entities, labels)
             now = _step(tree.symptom, before, truth, clear, view.now)
             if now is not None:
                 after[tree.name, labels] = now
-            text = said(tree.symptom.when, result) if now is not None and now.phase == "firing" else ""
-            transitions += [replace(t, text=text) for t in _changes(tree, labels, before, now, view.now)]
+            for change in _changes(tree, labels, before, now, view.now):
+                fires = now is not None and now.phase == "firing"
+                text = said(when, when.evaluate(round, entities.instance(labels))) if fires else ""
+                transitions.append(replace(change, text=text))
     return JudgeState(view.now, after), transitions
 
 
@@ -89,7 +93,7 @@ def _clear(symptom: Symptom, truth: Truth, before: SymptomState | None, round: R
         return False
     if symptom.clear is None:
         return None if truth is None else not truth
-    value = symptom.clear.evaluate(round, entities.instance(labels)).value
+    value = symptom.clear.value(round, entities.instance(labels))
     return value if isinstance(value, bool) else None
 
 

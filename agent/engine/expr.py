@@ -11,7 +11,7 @@ from typing import TypeVar
 
 from agent.engine.calls import call
 from agent.engine.checker import Checker, Scope, Type
-from agent.engine.context import Context, Run
+from agent.engine.context import Context, Quiet, Run
 from agent.engine.lexer import NUMBER, ExprError, ExprProblem, Token
 from agent.engine.rounds import AnswerValue, Instance, Result, Round, RoundCache, Term
 from agent.engine.syntax import parse
@@ -57,6 +57,10 @@ class Compiled:
         context = Context(round, instance)
         value = self.run(context)
         return Result(value, tuple(context.terms), _once(context.culprits), _once(context.missing))
+
+    def value(self, round: Round, instance: Instance) -> AnswerValue:
+        """Only the value, as :meth:`evaluate` gives it; most conditions of most rounds are false, and nobody asks why."""
+        return self.run(Quiet(round, instance))
 
     def mutants(self) -> list[tuple[str, Compiled]]:
         """Expressions with one comparison or joint turned, or one threshold ten times as high, each with what was changed."""

@@ -6,7 +6,7 @@ import math
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from agent.engine.context import Context, Run
+from agent.engine.context import Context, Quiet, Run
 from agent.engine.rounds import AnswerValue, Instance
 from agent.model import Labels
 
@@ -112,7 +112,7 @@ def folded(fold: Fold) -> Run:
             own = _own(context.instance)
             members = [m for m in members if m[2] not in own]
         value, culprits = _reduce(fold, members)
-        context.culprits.extend(culprits[:MOST_CULPRITS])
+        context.blame(culprits[:MOST_CULPRITS])
         return context.note(fold.text, value, fold.unit, fold.lead.name)
 
     return run
@@ -142,7 +142,7 @@ def _walk(fold: Fold, context: Context, held: dict[str, str], family: frozenset[
             continue
         if family is not None and named.get("pid", "") not in family:
             continue
-        yield fold.inner(Context(context.round, instance, {**instance.labels, **named})), labels, named.get("pid")
+        yield fold.inner(Quiet(context.round, instance, {**instance.labels, **named})), labels, named.get("pid")
 
 
 def _own(instance: Instance) -> frozenset[str]:

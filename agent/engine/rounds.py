@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import zlib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 from agent.engine.windows import SLOW_SERIES, STALE_AFTER, Value, fresh, judge, tail
 from agent.model import Column, Labels, Truth, View
 
+T = TypeVar("T")
 AnswerValue = float | bool | str | None
+Live = list[tuple[Labels, dict[str, str]]]
+"""Live label sets, each also as a dict."""
 
 CACHED_WINDOWS = 60.0
 """Seconds; longer windows may be answered from a round before."""
@@ -48,10 +51,12 @@ class Result:
 class RoundCache:
     """Keeps answers over long windows between rounds: at most a twentieth of the window old, and a minute.
 
-    Series refresh at different moments, so that rounds cost the same.
+    Series refresh at different moments, so that rounds cost the same. ``lasting`` holds what was made of which things, good for
+    as long as those are the same.
     """
 
     def __init__(self) -> None:
+        self.lasting: dict[Any, tuple[Any, Any]] = {}
         self._kept: dict[tuple[str, str, Labels, float], tuple[int, Value]] = {}
         self._phases: dict[tuple[str, str, Labels, float], float] = {}
         self._swept = 0.0
@@ -84,6 +89,9 @@ class RoundCache:
         self._phases = {key: self._phases[key] for key in self._kept}
 
 
+_UNASKED: Any = object()
+
+
 class Round:
     """One view at one moment, with what probes answered and which checks hold; memoises everything computed."""
 
@@ -101,6 +109,7 @@ class Round:
         self.memo: dict[Any, Any] = {}
         self._columns: dict[tuple[str, Labels], tuple[float, Column | None]] = {}
         self._cache = cache
+        self._lasting = {} if cache is None else cache.lasting
         if cache is not None:
             cache.sweep(self.now)
 
@@ -121,8 +130,8 @@ class Round:
     def window(self, function: str, name: str, labels: Labels, window: float) -> Value:
         """One window function over one series, None for unknown."""
         key = (function, name, labels, window)
-        if key in self.memo:
-            value: Value = self.memo[key]
+        value: Value = self.memo.get(key, _UNASKED)
+        if value is not _UNASKED:
             return value
         value = self._long(key) if self._cache is not None and window > CACHED_WINDOWS else self._compute(key)
         self.memo[key] = value
@@ -136,13 +145,22 @@ class Round:
         value: float | None = self.memo[key]
         return value
 
-    def live(self, name: str) -> list[tuple[Labels, dict[str, str]]]:
-        """Live label sets of a name, each also as a dict, in a stable order."""
+    def live(self, name: str) -> Live:
+        """Live label sets of a name, each also as a dict, in a stable order; the same list for as long as they are the same."""
         key = ("labels", name)
-        if key not in self.memo:
-            self.memo[key] = [(labels, dict(labels)) for labels in sorted(self.view.labels(name))]
-        found: list[tuple[Labels, dict[str, str]]] = self.memo[key]
+        found: Live | None = self.memo.get(key)
+        if found is None:
+            live = list(self.view.labels(name))
+            found = self.memo[key] = self.lasting(key, live, lambda: [(labels, dict(labels)) for labels in sorted(live)])
         return found
+
+    def lasting(self, key: Any, source: Any, make: Callable[[], T]) -> T:
+        """What ``make`` makes of ``source``; later rounds get the same thing while the source equals this one's."""
+        kept = self._lasting.get(key)
+        if kept is None or kept[0] != source:
+            kept = self._lasting[key] = (source, make())
+        made: T = kept[1]
+        return made
 
     def _last(self, name: str, labels: Labels) -> float | None:
         for window in (STALE_AFTER, SLOW_SERIES):

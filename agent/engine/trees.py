@@ -108,6 +108,12 @@ class Tree:
     causes: tuple[Cause, ...] = ()
 
     @cached_property
+    def series(self) -> tuple[str, ...]:
+        """The symptom's series, which decide what instances there are."""
+        symptom = self.symptom
+        return tuple(sorted(symptom.when.series | (symptom.clear.series if symptom.clear else frozenset())))
+
+    @cached_property
     def bearing(self) -> Mapping[str, frozenset[str]]:
         """Cause → all checks whose answers reach it: its own and those behind their conditions and gates."""
         return {cause.id: self.behind(cause.checks) for cause in self.causes}

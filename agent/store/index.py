@@ -126,13 +126,13 @@ class Index:
         yield from self._ended.get(name, ())
         yield from self.current(name).values()
 
-    def same(self, name: str, labels: Labels) -> Iterator[Kept]:
-        """Every readable series of that name and label set, oldest first."""
-        for kept in self._ended.get(name, ()):
-            if kept.labels == labels:
-                yield kept
-        if (kept_now := self.current(name).get(labels)) is not None:
-            yield kept_now
+    def same(self, name: str, labels: Labels) -> list[Kept]:
+        """Every readable series of that name and label set, newest first."""
+        current = self._current.get(name, {}).get(labels)
+        found = [] if current is None else [current]
+        if name in self._ended:
+            found += [kept for kept in reversed(self._ended[name]) if kept.labels == labels]
+        return found
 
     def names(self) -> Collection[str]:
         """Names with a readable series."""

@@ -215,13 +215,15 @@ class Moment:
 
     def column(self, name: str, labels: Labels, window: float) -> Column | None:
         """One series, or None if it has no sample in the window; of an ended one and its successor the successor."""
-        column = None
         for kept in self._ring._index.same(name, labels):
-            column = kept.column(self.now - window, self.now) or column
-        return column
+            if (column := kept.column(self.now - window, self.now)) is not None:
+                return column
+        return None
 
     def labels(self, name: str) -> Collection[Labels]:
         """Label sets of that name that were live (not ended, not stale) at ``now``."""
+        if self.now == self._ring.now:
+            return [kept.handle.labels for kept in self._ring.live(name)]
         return [kept.labels for kept in self._ring._index.all(name) if kept.first <= self.now and kept.live(self.now)]
 
     def events(self, kind: str, window: float) -> Sequence[Event]:

@@ -112,9 +112,11 @@ class Kept:
 
     def column(self, low: float, high: float) -> Column | None:
         """What was read in ``(low, high]``; None if nothing was."""
+        if not self._spans or self.times[0] <= low:  # all of it lies in the open run, as for most questions
+            first, end = _part(self.times, len(self.values), low, high)
+            return Column(self.times[first:end], self.values[first:end]) if first < end else None
         times, values = array("d"), array("d")
-        if self._spans and self.times[0] > low:
-            self._closed(low, high, times, values)
+        self._closed(low, high, times, values)
         _extend(times, values, self.times, self.values, low, high)
         return Column(times, values) if values else None
 
@@ -144,8 +146,12 @@ _KEPT_BYTES = 96 + 33 + 40 + 150  # the object, its packed bytes' and spans' hea
 
 def _extend(times: array[float], values: array[float], run_times: Times, run_values: array[float], low: float, high: float) -> None:
     """Append the part of one run that lies in ``(low, high]``; ``run_times`` may be longer than ``run_values``."""
-    n = len(run_values)
-    first = 0 if run_times[0] > low else bisect_right(run_times, low, 0, n)
-    end = n if run_times[n - 1] <= high else bisect_right(run_times, high, first, n)
+    first, end = _part(run_times, len(run_values), low, high)
     times.extend(run_times[first:end])
     values.extend(run_values[first:end])
+
+
+def _part(times: Times, n: int, low: float, high: float) -> tuple[int, int]:
+    """Where the part in ``(low, high]`` of the first ``n`` times begins and ends."""
+    first = 0 if times[0] > low else bisect_right(times, low, 0, n)
+    return first, n if times[n - 1] <= high else bisect_right(times, high, first, n)
