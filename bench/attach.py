@@ -25,47 +25,13 @@ import time
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
+sys.path.insert(0, str(Path(__file__).resolve().parent))
+
+from _attach_targets import ALONE, BLOCKED, FRAME, IN_D, TARGETS
 
 from agent.errors import AgentError
 from agent.host import attach_gate, bundles
 from agent.host.attach import Stage, attach
-
-TARGETS = {
-    "busy": "def work():\n    for _ in range(400):\n        d = {str(i): [i] for i in range(50)}\n",
-    "waker": "def work():\n    time.sleep(0.45)\n",
-    "hog": "def spin():\n    while not calm:\n        sum(i * i for i in range(2000))\n"
-    "import threading\nfor _ in range(2):\n    threading.Thread(target=spin, daemon=True).start()\n"
-    "def work():\n    time.sleep(0.005)\n",
-}
-"""What a target does; SIGUSR1 makes it calm (it only wakes), so that fifty can be watched on two cores."""
-FRAME = """import os, signal, sys, time
-calm = []
-signal.signal(signal.SIGUSR1, lambda *_: calm.append(1))
-{body}
-n = 0
-began = time.monotonic()
-while True:
-    if calm:
-        time.sleep(0.3)
-    else:
-        work()
-    n += 1
-    if n % 4 == 0 or calm:
-        with open(sys.argv[1] + ".part", "w") as f:
-            f.write("%d %f" % (n, time.process_time()))
-        os.replace(sys.argv[1] + ".part", sys.argv[1])
-"""
-BLOCKED = "import threading; threading.Event().wait()"
-IN_D = "import ctypes, time; time.sleep(0.3); ctypes.CDLL(None).syscall(56, 0x4000 | 17, 0, 0, 0, 0) or time.sleep(9)"
-ALONE = """import asyncio, sys
-sys.path.insert(0, sys.argv[1])
-from agent.host.attach import Stage, attach
-async def go():
-    async with attach(int(sys.argv[2]), Stage("pymalloc", 4.0), state_dir=sys.argv[3]) as watched:
-        await watched.started()
-        await watched.finished()
-asyncio.run(go())
-"""
 
 
 def interpreters() -> dict[str, str]:
@@ -285,9 +251,8 @@ async def main() -> None:
         if "twin" in options.parts:
             ratios = await bench.twin(python)
             result["twin"] = ratios
-            print(
-                f"\nSpeed after probing over an untouched twin: median {statistics.median(ratios):.3f}, {min(ratios):.3f} to {max(ratios):.3f}"
-            )
+            low, middle, high = min(ratios), statistics.median(ratios), max(ratios)
+            print(f"\nSpeed after probing over an untouched twin: median {middle:.3f}, {low:.3f} to {high:.3f}")
     finally:
         bench.end()
         shutil.rmtree(folder, ignore_errors=True)
