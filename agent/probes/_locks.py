@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from agent.host.procs import Thread
 from agent.host.threads import Look, WaitKind
 from agent.model import Culprit
-from agent.probes._profile import WAKES_PER_S, code
+from agent.probes._found import WAKES_PER_S, code
 from agent.probes._source import Region, Source
 from agent.stacks import Frame, ThreadDump, deepest_own, is_own, place
 

@@ -14,8 +14,8 @@ from agent.host.procfs import read_once
 from agent.host.procstat import TICKS, Stat, stat
 from agent.host.text import clean
 from agent.model import Cost, Culprit, Evidence, Metric, Target, Tools
+from agent.probes._found import Found
 from agent.probes._guard import answer, guarded, pid_of
-from agent.probes._profile import Found
 
 _NOT_DISKS = ("loop", "ram", "zram", "sr", "fd")
 RESOURCES = ("cpu", "memory", "io")

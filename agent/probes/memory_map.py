@@ -11,8 +11,8 @@ from agent.host.lane import once
 from agent.host.procfs import read_once
 from agent.host.procstat import NoSuchProcess, NotPermitted, stat
 from agent.model import Cost, Evidence, Metric, Target, Tools
+from agent.probes._found import Found
 from agent.probes._guard import answer, guarded, pid_of
-from agent.probes._profile import Found
 
 LARGEST = 2 << 30
 """Bytes of resident memory above which the reading would hold the target up; ``large: true`` or --deep allow it."""

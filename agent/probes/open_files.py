@@ -17,8 +17,8 @@ from agent.host.procfs import read_once
 from agent.host.procstat import NoSuchProcess, NotPermitted
 from agent.host.text import clean
 from agent.model import Cost, Culprit, Evidence, Metric, Target, Tools
+from agent.probes._found import Found
 from agent.probes._guard import answer, guarded, pid_of
-from agent.probes._profile import Found
 
 MOST_LINKS = 20_000
 """Descriptors whose targets are read; beyond it they are only counted."""

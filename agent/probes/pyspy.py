@@ -1,7 +1,8 @@
 """pyspy: samples the Python stacks for a few seconds and names who burns the CPU, holds the interpreter lock or blocks the loop.
 
 Samples alone overstate (sleepers look active at times), so every share is weighted with the CPU time the kernel counted per thread.
-The target is not stopped. Garbage collection has no frame of its own in Python stacks: its time shows at the allocating line.
+The target is not stopped. Garbage collection has no frame in Python stacks (its time shows at the allocating line), so the
+interpreter's own flag is read for it; with an unknown interpreter the answer is unknown.
 """
 
 from __future__ import annotations
@@ -9,20 +10,22 @@ from __future__ import annotations
 import asyncio
 import time
 from dataclasses import dataclass
-from typing import ClassVar, Literal
+from typing import ClassVar, Literal, NamedTuple
 
 from agent.errors import AgentError, Refused
-from agent.host import procs, pyspy, threads
+from agent.host import gcflag, procs, pyspy, threads
 from agent.host.lane import once
 from agent.host.procstat import NoSuchProcess, stat
 from agent.host.threads import Look
 from agent.model import Artifact, Cost, Evidence, Metric, Target, Tools
 from agent.probes._files import keep_stacks
+from agent.probes._found import Found, Window
 from agent.probes._guard import answer, guarded, pid_of, python_of
-from agent.probes._profile import Found, Window, is_loop, judge, on_cpu
+from agent.probes._loops import is_loop
+from agent.probes._profile import judge, on_cpu
 from agent.stacks import Stack, ThreadDump
 
-LOOP_LOOKS_PER_S = 50
+LOOKS_PER_S = 50
 GROUPS = ("hot_share", "gil_share", "loop_blocked_share", "gc_share")
 BUSIEST = 3
 
@@ -98,10 +101,12 @@ class Probe:
         async with asyncio.TaskGroup() as group:
             kernel = group.create_task(once("probe-pyspy-proc", lambda: watch(pid, loops, seconds), seconds + 5))
             records = group.create_task(self._records(pid, seconds, count, bool(loops), not tools.gentle and self.blocking))
-        took, cpu, wakes, looks = kernel.result()
+        seen = kernel.result()
         wall, gil, idle = records.result()
         names = {thread.tid: thread.name for thread in dump if thread.tid}
-        return Window(pid, took, cpu, wakes, names, len(dump), loops, looks, wall, gil, idle)
+        return Window(
+            pid, seen.seconds, seen.cpu, seen.wakes, names, len(dump), loops, seen.looks, wall, gil, idle, seen.collecting
+        )
 
     async def _records(self, pid: int, seconds: float, count: int, loop: bool, blocking: bool) -> list[pyspy.Recording | None]:
         """Stacks on a CPU, holders of the interpreter lock, and for a loop sleepers too; in turn if they stop the target."""
@@ -134,24 +139,40 @@ def _first(group: BaseExceptionGroup[AgentError]) -> AgentError:
     return _first(error) if isinstance(error, BaseExceptionGroup) else error
 
 
-def watch(
-    pid: int, loops: tuple[int, ...], seconds: float
-) -> tuple[float, dict[int, float], dict[int, float], dict[int, list[Look]]]:
-    """Per-thread CPU seconds and voluntary switches over the window, and many looks at the loops' threads."""
+class Watched(NamedTuple):
+    """What the kernel and the collector's flag said: sums per thread, looks at the loops' threads, share of looks collecting."""
+
+    seconds: float
+    cpu: dict[int, float]
+    wakes: dict[int, float]
+    looks: dict[int, list[Look]]
+    collecting: float | None
+
+
+def watch(pid: int, loops: tuple[int, ...], seconds: float) -> Watched:
+    """Look 50 times a second; :class:`NoSuchProcess` if the target ends meanwhile."""
     began = time.monotonic()
     before = {thread.tid: thread for thread in procs.threads(pid)}
     looks: dict[int, list[Look]] = {tid: [] for tid in loops}
+    flag, collecting, turns = _flag(pid), 0, 0
     while (left := began + seconds - time.monotonic()) > 0:
         for seen in threads.look(pid, list(loops)):
             looks[seen.tid].append(seen)
         if stat(pid).state in "ZX":
             raise NoSuchProcess(pid)
-        time.sleep(min(left, 1 / LOOP_LOOKS_PER_S if loops else 0.25))
+        turns, collecting = turns + 1, collecting + (flag is not None and gcflag.read(flag).collecting)
+        time.sleep(min(left, 1 / LOOKS_PER_S))
     after = procs.threads(pid)
-    took = time.monotonic() - began
     cpu = {t.tid: t.cpu_seconds - (before[t.tid].cpu_seconds if t.tid in before else 0.0) for t in after}
     wakes = {t.tid: float(t.voluntary - (before[t.tid].voluntary if t.tid in before else 0)) for t in after}
-    return took, cpu, wakes, looks
+    return Watched(time.monotonic() - began, cpu, wakes, looks, collecting / turns if flag is not None and turns else None)
+
+
+def _flag(pid: int) -> gcflag.Place | None:
+    try:
+        return gcflag.locate(pid)
+    except (AgentError, OSError):
+        return None
 
 
 def busiest(pid: int) -> list[int]:

@@ -13,8 +13,8 @@ from agent.host.lane import once
 from agent.host.procstat import NotPermitted
 from agent.host.sockets import CLOSE_WAIT, ESTABLISHED, LISTEN, Socket, backlog_limits, inodes, same_network, table
 from agent.model import Cost, Culprit, Evidence, Metric, Target, Tools
+from agent.probes._found import Found
 from agent.probes._guard import answer, guarded, pid_of
-from agent.probes._profile import Found
 
 READINGS = 5
 MOST_PROCESSES = 32

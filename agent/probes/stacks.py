@@ -19,9 +19,10 @@ from agent.host.threads import WaitKind
 from agent.model import Cost, Culprit, Evidence, Metric, Target, Tools
 from agent.probes import _source
 from agent.probes._files import keep_stacks
+from agent.probes._found import Found, code
 from agent.probes._guard import answer, guarded, pid_of, python_of
 from agent.probes._locks import Holding, Picture, Shot, Waiter, cycle, cycle_culprits, holders, median, stuck_behind_a_wait
-from agent.probes._profile import Found, code, in_callback, is_loop
+from agent.probes._loops import in_callback, is_loop
 from agent.stacks import Frame, Stack, ThreadDump, is_own
 
 _BLOCKING = (WaitKind.IO, WaitKind.POLL, WaitKind.SLEEP, WaitKind.CHILD, WaitKind.OTHER)

@@ -14,8 +14,8 @@ from agent.host.lane import once
 from agent.host.procs import Thread
 from agent.host.threads import Look, WaitKind
 from agent.model import Cost, Culprit, Evidence, Metric, Target, Tools
+from agent.probes._found import WAKES_PER_S, Found
 from agent.probes._guard import answer, guarded, pid_of
-from agent.probes._profile import WAKES_PER_S, Found
 
 FASTEST, SLOWEST, LOOKS_PER_S = 20.0, 2.0, 2000.0
 MOST_PROCESSES = 16

@@ -9,7 +9,7 @@ import pytest
 from agent.host.procstat import Stat
 from agent.host.tools import ProbeTools
 from agent.model import Target
-from agent.probes._profile import Found
+from agent.probes._found import Found
 from agent.probes.host_pressure import Moment, Probe, judge
 
 

@@ -12,7 +12,9 @@ from agent.host.pyspy import Recording
 from agent.host.threads import Look, WaitKind
 from agent.host.tools import ProbeTools
 from agent.model import Target
-from agent.probes._profile import Window, in_callback, is_loop, judge
+from agent.probes._found import Window
+from agent.probes._loops import in_callback, is_loop
+from agent.probes._profile import judge
 from agent.probes.pyspy import Probe, merge
 from agent.stacks import Frame, Stack, parse_dump, parse_raw
 from tests.probes.conftest import Start
@@ -130,6 +132,13 @@ def test_a_loop_without_python_frames_counts_what_stands_above_its_runner() -> N
     main = Frame("<module>", "/srv/app/a.py", 9)
     assert in_callback((main, runner, HOT)) == 2
     assert in_callback((main, runner)) is None
+
+
+def test_garbage_collection_is_charged_to_the_allocating_line_and_unknown_without_its_flag() -> None:
+    """The flag tells the share, the CPU samples the line."""
+    found = judge(window(wall=record(Stack(1, "M", (HOT,), 9)), collecting=0.4))
+    assert (found.answers["gc_share"], found.culprits["gc_share"][0].line) == (0.4, 7)
+    assert judge(window(wall=record())).answers["gc_share"] is None
 
 
 def test_several_processes_answer_with_the_worst_of_them() -> None:
