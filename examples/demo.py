@@ -22,7 +22,7 @@ SERVICE = Path(__file__).resolve().with_name("service.py")
 KEPT = Path.cwd() / ".demo"
 START_S = 60
 DIAGNOSE_S = 120
-SHOWN_METRICS = ("anfl_process_resident_bytes", "anfl_process_cpu_seconds_total", "anfl_process_tree_resident_bytes", "anfl_agent_")
+SHOWN_METRICS = ("anfl_process_tree_", "anfl_process_threads", "anfl_process_open_fds")
 
 
 def say(text):
@@ -105,8 +105,8 @@ def judge(diagnosis):
     return right
 
 
-def show_metrics(page):
-    chosen = [line for line in page.splitlines() if line.startswith(SHOWN_METRICS) and not line.startswith("#")]
+def show_metrics(page, pid):
+    chosen = [line for line in page.splitlines() if line.startswith(SHOWN_METRICS) and f'pid="{pid}"' in line]
     for line in chosen[:6]:
         say(f"  {line}")
 
@@ -145,7 +145,7 @@ def run_demo(scratch, started):
     time.sleep(5)  # some history for the agent, some load for the service
     diagnosis = diagnose(config, service.pid)
     say("what /metrics says meanwhile:")
-    show_metrics(fetch(f"http://{metrics}/metrics"))
+    show_metrics(fetch(f"http://{metrics}/metrics"), service.pid)
     say(f"\nflame graphs and stacks, to be opened in a browser: {KEPT / 'artifacts'}")
     for path in sorted((KEPT / "artifacts").rglob("*")):
         if path.is_file():
