@@ -10,7 +10,7 @@ import time
 import zlib
 from array import array
 from collections.abc import Callable, Iterable
-from math import isfinite
+from math import isfinite, nan
 
 from agent.model import Kind, Labels, Metric
 from agent.store.ring import Ring
@@ -54,32 +54,35 @@ def head(metric: Metric, openmetrics: bool) -> bytes:
 
 
 class _Family:
-    """All series of one name: their line beginnings, and their lines as last rendered."""
+    """All series of one name, with how their lines begin, and the lines as last rendered."""
 
-    __slots__ = ("_kept", "_name", "_starts", "_values", "body", "heads")
+    __slots__ = ("_lines", "_name", "_starts", "_values", "body", "heads")
 
     def __init__(self, metric: Metric) -> None:
         self._name = metric.name
         self.heads = (head(metric, False), head(metric, True))
         self.body = b""
-        self._kept: list[Kept] = []
-        self._starts: list[str] = []
+        self._starts: dict[Kept, str] = {}
+        self._lines: list[str] = []
         self._values = array("d")
 
     def render(self, live: list[Kept]) -> None:
         """Bring ``body`` up to date."""
         values = array("d", [kept.values[-1] for kept in live])
-        changed = live != self._kept
-        if changed:
-            self._kept, self._starts = live, [line_start(self._name, kept.labels) for kept in live]
+        if live != [*self._starts]:  # some came or went: on a busy host at every tick, and most stay
+            known = self._starts.get
+            self._starts = {kept: known(kept) or line_start(self._name, kept.labels) for kept in live}
+            self._lines = [""] * len(live)
+            self._values = array("d", [nan]) * len(live)
         elif values.tobytes() == self._values.tobytes():
             return
-        self._values = values
+        rows = zip(self._lines, self._starts.values(), values, self._values, strict=True)
         if isfinite(sum(values)):  # so is each of them
-            lines = [f"{start}{value!r}\n" for start, value in zip(self._starts, values, strict=True)]
+            self._lines = [line if value == before else f"{start}{value!r}\n" for line, start, value, before in rows]
         else:
-            lines = [f"{start}{number(value)}\n" for start, value in zip(self._starts, values, strict=True)]
-        self.body = "".join(lines).encode()
+            self._lines = [line if value == before else f"{start}{number(value)}\n" for line, start, value, before in rows]
+        self._values = values
+        self.body = "".join(self._lines).encode()
 
 
 class Page:
