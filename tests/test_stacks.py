@@ -8,7 +8,20 @@ from pathlib import Path
 import pytest
 
 from agent import flamegraph
-from agent.stacks import Frame, Stack, collapsed, deepest_own, inclusive, owner, parse_dump, parse_raw, place, reweigh, total
+from agent.stacks import (
+    Frame,
+    Stack,
+    collapsed,
+    deepest_own,
+    inclusive,
+    owner,
+    parse_dump,
+    parse_raw,
+    place,
+    reweigh,
+    rooted,
+    total,
+)
 
 RECORDED = Path(__file__).parent / "fixtures" / "pyspy"
 MAIN = Frame("main", "/srv/app/run.py", 3)
@@ -109,6 +122,13 @@ def test_idle_threads_weigh_nothing_however_often_they_were_seen() -> None:
     seen = [stack(WORK, tid=1, weight=10), stack(SLOW, tid=2, weight=300)]
     weighed = reweigh(seen, {1: 2.0, 2: 0.0})
     assert [(s.tid, s.weight) for s in weighed] == [(1, 2.0)]
+
+
+def test_stacks_torn_while_they_were_read_are_left_out() -> None:
+    """A stack that lost its outer frames does not begin where the thread's others do."""
+    good, torn = stack(MAIN, WORK, DUMPS, weight=9), stack(DUMPS, weight=2)
+    other = stack(SLOW, tid=2)
+    assert rooted([good, torn, other]) == [good, other]
 
 
 def test_nobody_owns_time_that_was_not_spent() -> None:

@@ -23,7 +23,7 @@ from agent.host.procstat import NoSuchProcess, NotPermitted, Stat, stat
 from agent.host.run import Completed, run
 from agent.host.text import clean
 from agent.host.threads import inner_ids, nested, task_ids
-from agent.stacks import Stack, ThreadDump, parse_dump, parse_raw
+from agent.stacks import Stack, ThreadDump, parse_dump, parse_raw, rooted, total
 
 MANY_THREADS = 16
 """Above this many threads only memory reads, never a stop."""
@@ -110,8 +110,8 @@ async def record(
     if done.rc != 0 and tail is None:
         raise _refusal(pid, done)
     errors = int(tail[2]) if tail else 0
-    stacks = await once("pyspy-door", lambda: _stacks(pid, done.out), 10.0)
-    rounds = max(1, whole * per_second - errors)
+    stacks, torn = await once("pyspy-door", lambda: _stacks(pid, done.out), 10.0)
+    rounds = max(1, whole * per_second - errors - (torn if gil else 0))  # with gil a round has one stack at most
     return Recording(stacks, rounds, errors, done.took_s, done.cpu_s, 0.0 if gentle else done.cpu_s)
 
 
@@ -134,9 +134,11 @@ async def dump(pid: int, *, tries: int = 3) -> list[ThreadDump]:
     raise _refusal(pid, done)
 
 
-def _stacks(pid: int, raw: bytes) -> tuple[Stack, ...]:
-    here = _ids(pid)
-    return tuple(s._replace(tid=here.get(s.tid, s.tid)) for s in parse_raw(raw.decode("utf-8", "replace")))
+def _stacks(pid: int, raw: bytes) -> tuple[tuple[Stack, ...], int]:
+    """The whole stacks, and how many samples were torn."""
+    here, read = _ids(pid), parse_raw(raw.decode("utf-8", "replace"))
+    kept = rooted(read)
+    return tuple(s._replace(tid=here.get(s.tid, s.tid)) for s in kept), round(total(read) - total(kept))
 
 
 def _threads(pid: int, raw: bytes) -> list[ThreadDump]:
