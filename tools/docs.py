@@ -46,7 +46,7 @@ def pages() -> dict[Path, str]:
 
 def with_blocks(text: str) -> str:
     """A page written by hand with its made parts put in anew."""
-    return BLOCK.sub(lambda found: f"{found[1]}{probe(found[2])}\n{found[3]}", text)
+    return BLOCK.sub(lambda found: f"{found[1]}\n{probe(found[2])}\n\n{found[3]}", text)
 
 
 def stale() -> list[str]:
