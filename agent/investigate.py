@@ -68,7 +68,7 @@ class Investigator:
     settings: Mapping[str, Mapping[str, Any]]
     clock: Clock
     ledger: Ledger = field(default_factory=Ledger)
-    _heavy: asyncio.Lock = field(default_factory=asyncio.Lock)
+    heavy: asyncio.Lock = field(default_factory=asyncio.Lock)
 
     async def run(
         self, view: Callable[[], View], scope: Callable[[], Scope], tools: ProbeTools, limits: Limits, progress: Progress
@@ -153,7 +153,7 @@ class _Case:
             if light:
                 self._begin(light, group)
             elif not self._running and (heavy := [r for r in open_ if r.cost == "heavy"]):
-                await self._take_heavy(heavy[0])
+                await self._take_heavy(heavy[0], deadline)
                 continue
             if not self._running:
                 return assessment
@@ -199,9 +199,13 @@ class _Case:
         for key in [key for key, task in self._running.items() if task.done()]:
             self._answers[key] = self._running.pop(key).result()
 
-    async def _take_heavy(self, request: ProbeRequest) -> None:
-        self._progress(f"looking closer with {_what(request)}")
-        async with self._by._heavy:
+    async def _take_heavy(self, request: ProbeRequest, deadline: float) -> None:
+        if self._by.heavy.locked():
+            self._progress(f"waiting for another look to end before {_what(request)}")
+        async with self._by.heavy:
+            if not self._allowed([request], deadline - self._by.clock.monotonic()):  # the wait may have used the time up
+                return
+            self._progress(f"looking closer with {_what(request)}")
             self._by.ledger.note(request, self._by.clock.now())
             self._answers[request.key] = await self._by.look(request, self._tools)
 
