@@ -74,16 +74,20 @@ def stopped(folder: str) -> bool:
     return not os.path.isdir(folder) or os.path.exists(os.path.join(folder, "stop"))
 
 
-def watch(path: str, folder: str, seconds: float, cap: int, sleep: Any) -> str:
-    """Wait until the time is up, the capture is too large, or the agent asks to end; says which."""
-    until = time.monotonic() + seconds
-    while time.monotonic() < until:
-        sleep(TICK_S)
+def watch(path: str, folder: str, seconds: float, cap: int, sleep: Any) -> tuple[str, list[list[float]]]:
+    """Wait until the time is up, the capture is too large, or the agent asks to end; says which, and resident bytes over time."""
+    began = time.monotonic()
+    page = os.sysconf("SC_PAGE_SIZE")
+    resident: list[list[float]] = []
+    while time.monotonic() < began + seconds:
+        with open("/proc/self/statm", "rb") as file:
+            resident.append([time.monotonic() - began, int(file.read().split()[1]) * page])
+        sleep(TICK_S if seconds < 20 else 0.25)
         if stopped(folder):
-            return "asked"
+            return "asked", resident
         if os.stat(path).st_blocks * 512 > cap:
-            return "size"
-    return "time"
+            return "size", resident
+    return "time", resident
 
 
 def track(memray: Any, census: Any, config: dict[str, Any], number: int, stage: dict[str, Any], sleep: Any) -> None:
@@ -108,12 +112,12 @@ def track(memray: Any, census: Any, config: dict[str, Any], number: int, stage: 
     try:
         first = census()  # only now: making the tracker takes memory, too
         put(folder, f"started-{number}", {"token": config["token"], "census": first, "mode": stage["mode"]})
-        why = watch(path, folder, stage["seconds"], config["cap"], sleep)
+        why, resident = watch(path, folder, stage["seconds"], config["cap"], sleep)
         last = census()
     finally:
         atexit.unregister(end)
         end()
-    put(folder, f"done-{number}", {"token": config["token"], "census": last, "why": why})
+    put(folder, f"done-{number}", {"token": config["token"], "census": {**last, "resident": resident}, "why": why})
 
 
 def following(folder: str, number: int, wait: float, sleep: Any) -> dict[str, Any] | None:

@@ -8,16 +8,16 @@ stand-ins in the bundle (used where the target has none of its own, and taken ou
 
 from __future__ import annotations
 
-import contextlib
+import functools
 import importlib.metadata
 import importlib.util
 import os
 import shutil
 import sys
 import tempfile
-from collections.abc import Iterator
 
 from agent.errors import Unavailable
+from agent.host.lane import aside
 from agent.host.run import run
 from agent.host.text import clean
 
@@ -31,6 +31,7 @@ NOT_NEEDED = ("__pycache__", "_test_utils*", "templates", "commands", "*.pyi", "
 PIP_S = 180.0
 
 
+@functools.cache
 def version() -> str:
     """The version of memray that reads the captures, and so the one that must write them."""
     return importlib.metadata.version("memray")
@@ -53,9 +54,12 @@ def find(state_dir: str, minor: str) -> str:
         return folder
     if minor != own_minor():
         raise Unavailable(f"there is no memray for Python {minor} on this host", help="run `anfl-agent doctor --fix` to fetch it")
-    with _part(folder) as part:
+    part = _begin(folder)
+    try:
         _copy_own(part)
         return _publish(part, folder)
+    finally:
+        shutil.rmtree(part, ignore_errors=True)
 
 
 def missing(state_dir: str) -> list[str]:
@@ -70,16 +74,23 @@ def injector(bundle: str) -> str:
 
 async def build(state_dir: str, minor: str, wheels: str | None = None) -> str:
     """Fetch the bundle for a minor, from a folder of ``wheels`` if one is given; its folder appears whole or not at all."""
-    folder = path(state_dir, minor)
-    if os.path.isdir(folder):  # noqa: ASYNC240 - our own folder, on a command's behalf
+    folder = await aside(lambda: path(state_dir, minor))
+    if await aside(lambda: os.path.isdir(folder)):
         return folder
-    with _part(folder) as part:
+    part = await aside(lambda: _begin(folder))
+    try:
         await _pip(part, minor, wheels)
-        for name in sorted(os.listdir(part)):
-            if name not in ("memray", "memray.libs"):
-                _remove(os.path.join(part, name))
-        _trim(os.path.join(part, "memray"))
-        return _publish(part, folder)
+        return await aside(lambda: _finish(part, folder))
+    finally:
+        await aside(lambda: shutil.rmtree(part, ignore_errors=True))
+
+
+def _finish(part: str, folder: str) -> str:
+    for name in sorted(os.listdir(part)):
+        if name not in ("memray", "memray.libs"):
+            _remove(os.path.join(part, name))
+    _trim(os.path.join(part, "memray"))
+    return _publish(part, folder)
 
 
 async def _pip(part: str, minor: str, wheels: str | None) -> None:
@@ -106,14 +117,9 @@ def _copy_own(part: str) -> None:
         shutil.copytree(package + ".libs", os.path.join(part, "memray.libs"))
 
 
-@contextlib.contextmanager
-def _part(folder: str) -> Iterator[str]:
+def _begin(folder: str) -> str:
     os.makedirs(os.path.dirname(folder), mode=0o755, exist_ok=True)
-    part = tempfile.mkdtemp(prefix=".part-", dir=os.path.dirname(folder))
-    try:
-        yield part
-    finally:
-        shutil.rmtree(part, ignore_errors=True)
+    return tempfile.mkdtemp(prefix=".part-", dir=os.path.dirname(folder))
 
 
 def _trim(folder: str) -> None:

@@ -21,7 +21,6 @@ LATE = 0.9
 ROWS = 500
 """The largest rows are kept; what the others hold is summed up."""
 FRAMES = 80
-POINTS = 40
 OURS = "<anfl-agent>"
 PYTHON, MALLOC, MAPPED = "python", "malloc", "mapped"
 LARGEST_SOURCE = 2 << 20
@@ -36,19 +35,24 @@ def kind(allocator: int) -> str:
     return PYTHON if allocator <= 4 else MAPPED if allocator == 14 else MALLOC
 
 
-def survivors(records: Iterable[Any], last: int, native: bool) -> tuple[list[dict[str, Any]], int]:
-    """One row for each stack and kind: what was allocated and what survived, by quarter of birth."""
-    rows: dict[Any, dict[str, Any]] = {}
-    ours = 0
+def survivors(records: Iterable[Any], native: bool) -> tuple[list[dict[str, Any]], int]:
+    """One row for each stack and kind: what was allocated and what survived, by quarter of birth; and how many rows were ours."""
+    found: list[tuple[tuple[Any, ...], list[Any]]] = []
+    last = ours = 0
     for record in records:
         stack = record.stack_trace(FRAMES)
+        intervals = record.intervals
+        for each in intervals:  # the last look: our own payload allocates until the end, too
+            last = max(last, each.allocated_before_snapshot, each.deallocated_before_snapshot or 0)
         if any(frame[1] == OURS for frame in stack):
             ours += 1
             continue
         library = native_leaf(record.hybrid_stack_trace(FRAMES)) if native else ""
-        key = (kind(record.allocator), library, *map(tuple, stack))
+        found.append(((kind(record.allocator), library, *map(tuple, stack)), intervals))
+    rows: dict[Any, dict[str, Any]] = {}
+    for key, intervals in found:
         row = rows.setdefault(key, new_row(key))
-        for interval in record.intervals:
+        for interval in intervals:
             add(row, interval, last)
     return sorted(rows.values(), key=lambda row: -sum(row["bytes"]) - row["late"]), ours
 
@@ -131,13 +135,11 @@ def read(path: str, root: str) -> dict[str, Any]:
     import memray
 
     reader = memray.FileReader(path)
-    snapshots = list(reader.get_memory_snapshots())
     meta = reader.metadata
-    rows, ours = survivors(reader.get_temporal_allocation_records(merge_threads=True), len(snapshots), meta.has_native_traces)
+    rows, ours = survivors(reader.get_temporal_allocation_records(merge_threads=True), meta.has_native_traces)
     kept = [row for row in rows[:ROWS] if sum(row["born"]) or row["late"]]
     for row in kept:
         row["opens"] = opens(root, row)
-    step = max(1, len(snapshots) // POINTS)
     usage = resource.getrusage(resource.RUSAGE_SELF)
     return {
         "seconds": (meta.end_time - meta.start_time).total_seconds(),
@@ -145,7 +147,6 @@ def read(path: str, root: str) -> dict[str, Any]:
         "native": meta.has_native_traces,
         "rows": kept,
         "rest": [sum(row["bytes"][i] for row in rows[ROWS:]) for i in range(QUARTERS)],
-        "rss": [[s.time, s.rss, s.heap] for s in [*snapshots[::step], *snapshots[-1:]]],
         "ours": ours,
         "cost": {"peak_bytes": usage.ru_maxrss * 1024, "cpu_s": usage.ru_utime + usage.ru_stime},
     }

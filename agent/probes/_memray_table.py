@@ -116,12 +116,12 @@ def real(value: Any, default: float = 0.0) -> float:
     return float(value) if good else default
 
 
-def table(raw: Mapping[str, Any]) -> Table:
-    """The reader's JSON; rows that make no sense are left out."""
+def table(raw: Mapping[str, Any], resident: Any) -> Table:
+    """The reader's JSON, and [second, resident bytes] as the target saw them; rows that make no sense are left out."""
     seconds = max(0.1, real(raw.get("seconds")))
-    points = [[real(v) for v in point] for point in _list(raw.get("rss")) if isinstance(point, list) and len(point) == 3]
+    points = [[real(v) for v in point] for point in _list(resident) if isinstance(point, list) and len(point) == 2]
     settled = points[int(len(points) * SETTLED) :]
-    span = (settled[-1][0] - settled[0][0]) / 1000.0 if len(settled) > 1 else 0.0
+    span = settled[-1][0] - settled[0][0] if len(settled) > 1 else 0.0
     growth = (settled[-1][1] - settled[0][1]) / span if span > 0 else 0.0
     rows = tuple(_row(row) for row in _list(raw.get("rows")) if isinstance(row, dict))
     cost = {str(k): real(v) for k, v in _dict(raw.get("cost")).items()}

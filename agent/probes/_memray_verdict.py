@@ -91,8 +91,7 @@ def _unseen(table: Table, facts: Facts) -> float:
     if facts.mode == "default":
         tracked = sum(row.bytes + row.late for row in table.rows if row.kind == "malloc")
     else:
-        large = [row for row in table.rows if row.kind == "malloc" or (row.blocks and row.bytes / row.blocks > SMALL)]
-        tracked = sum(row.bytes + row.late for row in large)
+        tracked = sum(row.bytes + row.late for row in table.rows if row.kind == "malloc" or row.largest > SMALL)
     unseen = facts.heap - tracked
     enough = unseen > STEADY * table.seconds and unseen > UNSEEN * table.growth * table.seconds and table.growth > STEADY
     return unseen if enough else 0.0

@@ -30,11 +30,15 @@ from agent.probes._memray_verdict import Verdict, judge
 
 BUSY = 0.3
 """Cores; a target below it is tracked object by object at once: four times slower, it still gets by."""
-CAP, CAP_DEEP = 16 << 20, 40 << 20
+CAP, CAP_DEEP = 10 << 20, 40 << 20
 """Bytes of capture a stage may write; reading takes about 0.4 CPU seconds a MiB."""
 READ_MEMORY = 256 << 20
 READ_CPU_S = 60
 READ_S = 20.0
+WHOLE_S, WHOLE_DEEP_S = 15.0, 60.0
+"""The flame graph is drawn in what is left of this; the verdict does not wait for it."""
+ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+"""Where our own packages are, whether installed or in a checkout."""
 MAPS_LIMIT = 2 << 30
 """Above this resident size the page counts are not read: they take the target's memory-map lock for 9 ms per GiB."""
 
@@ -69,13 +73,15 @@ class Probe:
     async def _look(self, target: Target, tools: Tools) -> Evidence:
         if tools.gentle:
             raise Refused("attaching a debugger is forbidden by --gentle", help="run it again without --gentle")
+        until = time.monotonic() + (WHOLE_DEEP_S if tools.deep else WHOLE_S)
         pid = await once("probe-memray", lambda: python_of(pid_of(target)), 5.0)
         before = await _pages(pid)
         cap = CAP_DEEP if tools.deep else CAP
         async with attach(pid, self._first, state_dir=tools.state_dir, wait_s=READ_S, cap=cap) as watched:
             await watched.started()
             captured, verdict, seen = await self._stages(watched, before)
-            artifacts = await _flame_graph(captured, tools.artifacts_dir, pid)
+            left = max(2.0, min(READ_S, until - time.monotonic()))
+            artifacts = await _flame_graph(captured, tools.artifacts_dir, pid, left)
             await watched.finish()
         return Evidence(
             "memray",
@@ -110,7 +116,7 @@ class Probe:
 
     async def _judge(self, watched: Watched, captured: Captured, before: tuple[float, float] | None) -> tuple[Verdict, Facts]:
         pid = watched.target.pid
-        found = table(await _read(captured.capture_fd, pid))
+        found = table(await _read(captured.capture_fd, pid), captured.last.get("resident"))
         now = await _pages(pid)
         pages = (now[0] - before[0], now[1] - before[1]) if now and before else None
         age = time.time() - watched.target.start_time
@@ -121,8 +127,7 @@ class Probe:
 
 def _child(*argv: str) -> tuple[list[str], Mapping[str, str]]:
     """A Python of ours that finds our packages wherever the agent runs from."""
-    root = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
-    keep = {"PATH": os.environ.get("PATH", os.defpath), "PYTHONPATH": root, "MALLOC_ARENA_MAX": "1", "NO_COLOR": "1"}
+    keep = {"PATH": os.environ.get("PATH", os.defpath), "PYTHONPATH": ROOT, "MALLOC_ARENA_MAX": "1", "NO_COLOR": "1"}
     return [sys.executable, "-m", *argv], keep
 
 
@@ -140,12 +145,12 @@ async def _read(fd: int, pid: int) -> dict[str, Any]:
     return found
 
 
-async def _flame_graph(captured: Captured, folder: str, pid: int) -> tuple[Artifact, ...]:
+async def _flame_graph(captured: Captured, folder: str, pid: int, seconds: float) -> tuple[Artifact, ...]:
     """memray's own HTML report of what was not freed; none if it takes too long."""
     path = os.path.join(folder, f"memray-{pid}-{int(time.time())}.html")
     source = f"/proc/{os.getpid()}/fd/{captured.capture_fd}"
     argv, env = _child("memray", "flamegraph", "--leaks", "--force", "-o", path, source)
-    done = await run(argv, timeout=READ_S / 2, env=env, memory=2 * READ_MEMORY, cpu_seconds=READ_CPU_S, nice=5)
+    done = await run(argv, timeout=seconds, env=env, memory=2 * READ_MEMORY, cpu_seconds=READ_CPU_S, nice=5)
     return (Artifact("flamegraph", path),) if done.rc == 0 else ()
 
 
