@@ -97,11 +97,15 @@ class Daemon:
         log.info("stopped")
 
     async def _settle(self) -> None:
-        """Once started: what was imported stays out of every later garbage collection, and what start-up freed goes back."""
+        """Once started: what was imported stays out of every later garbage collection, and what start-up freed goes back.
+
+        The command switched the collector off: start-up makes much and frees little.
+        """
         with contextlib.suppress(TimeoutError):
             await asyncio.wait_for(self._stop.wait(), TRIM_AFTER_S)
         gc.collect()
         gc.freeze()
+        gc.enable()
         with contextlib.suppress(OSError, AttributeError):
             ctypes.CDLL("libc.so.6").malloc_trim(0)
 

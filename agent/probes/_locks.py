@@ -7,7 +7,6 @@ count; waiters for the interpreter lock wait with a time limit, 200 times a seco
 
 from __future__ import annotations
 
-import statistics
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -223,4 +222,4 @@ def cycle_culprits(pid: int, members: Sequence[Waiter]) -> list[Culprit]:
 
 def median(counts: Sequence[int]) -> float:
     """The middle count over the shots; a wait seen once in passing is no queue."""
-    return float(statistics.median_low(counts)) if counts else 0.0
+    return float(sorted(counts)[(len(counts) - 1) // 2]) if counts else 0.0
