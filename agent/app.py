@@ -186,10 +186,6 @@ class Agent:
     def close(self) -> None:
         """Let lanes and kept files go."""
         self.watch.close()
-        for collector in self.collectors.values():
-            close = getattr(collector, "close", None)
-            if close is not None:
-                close()
 
 
 def not_kept(looks: Iterable[Evidence]) -> Iterator[NotChecked]:

@@ -191,9 +191,19 @@ class Watch:
             await self._clock.sleep(next_tick - self._clock.monotonic())
 
     def close(self) -> None:
-        """Let lanes end; a call that hangs is not waited for."""
+        """Let lanes end, each after its current reading; collectors give back what they keep there. None is waited for."""
         for task in list(self._running.values()):
             task.cancel()
         for lane in {id(s.lane): s.lane for s in self._sources}.values():
+            closers = [
+                close for s in self._sources if s.lane is lane and (close := getattr(s.collector, "close", None)) is not None
+            ]
             if isinstance(lane, Lane):
-                lane.close()
+                lane.close(partial(_call_all, closers))
+            else:
+                _call_all(closers)
+
+
+def _call_all(calls: list[Callable[[], None]]) -> None:
+    for call in calls:
+        call()

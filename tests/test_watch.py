@@ -135,6 +135,26 @@ async def test_a_collector_that_hangs_stalls_only_its_own_lane() -> None:
         watch.close()
 
 
+async def test_a_collector_is_closed_on_its_own_lane_after_its_reading() -> None:
+    """Giving kept files back never races with a reading that is still under way."""
+    release, order = threading.Event(), list[str]()
+
+    def slow() -> list[Sample]:
+        release.wait(10)
+        order.append("read")
+        return []
+
+    source = Source(slow, timeout=0.05)
+    source.close = lambda: order.append("closed")  # type: ignore[attr-defined]
+    watch = Watch({"slow": source}, Kept(), FakeClock(), Lane)
+    await watch.round()
+    watch.close()
+    release.set()
+    while len(order) < 2:
+        await asyncio.sleep(0.01)
+    assert order == ["read", "closed"]
+
+
 async def test_running_keeps_one_phase_and_counts_skipped_ticks() -> None:
     """Rounds come once a second; rounds that a slow one swallowed are counted, not made up."""
     clock, kept = FakeClock(), Kept()

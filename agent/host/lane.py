@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import queue
 import threading
 from collections.abc import Callable
@@ -34,6 +35,7 @@ class Lane:
         self._jobs = queue.SimpleQueue()
         self._busy = False
         self._thread: threading.Thread | None = None
+        self._last: Callable[[], None] | None = None
 
     @property
     def stalled(self) -> bool:
@@ -59,11 +61,20 @@ class Lane:
             future.add_done_callback(lambda done: done.cancelled() or done.exception())
             raise Stalled(f"{self.name}: no answer within {timeout:g} s") from None
 
-    def close(self) -> None:
-        """Let the thread end after its current call; it is never waited for."""
+    def close(self, last: Callable[[], None] | None = None) -> None:
+        """Let the thread end after its current call, with ``last`` as its very last one; it is never waited for."""
+        self._last = last
         self._jobs.put(None)
+        if self._thread is None and last is not None:
+            last()
 
     def _work(self) -> None:
+        self._serve()
+        if self._last is not None:
+            with contextlib.suppress(Exception):  # nobody is left to be told
+                self._last()
+
+    def _serve(self) -> None:
         while (job := self._jobs.get()) is not None:
             call, loop, future = job
             result: Any = None
