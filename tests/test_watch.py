@@ -150,7 +150,9 @@ async def test_a_collector_is_closed_on_its_own_lane_after_its_reading() -> None
     await watch.round()
     watch.close()
     release.set()
-    while len(order) < 2:
+    for _ in range(500):
+        if len(order) == 2:
+            break
         await asyncio.sleep(0.01)
     assert order == ["read", "closed"]
 
