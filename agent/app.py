@@ -21,7 +21,7 @@ from agent.host.beside import beside
 from agent.host.clock import Clock, SystemClock
 from agent.host.lane import Lane, Runner
 from agent.host.tools import ProbeTools
-from agent.investigate import Investigator, Limits, Progress
+from agent.investigate import MIN_HISTORY_S, Investigator, Limits, Progress
 from agent.model import Collector, Diagnosis, Event, Evidence, JsonObject, NotChecked, Sample, Target
 from agent.store.ring import Ring
 from agent.store.shelf import Shelf
@@ -29,6 +29,7 @@ from agent.watch import Watch
 from agent.yamlfile import did_you_mean
 
 BURST_PERIOD_S = 1.0
+NEWCOMER_S = 2.0  # subjects of the first rounds count as old
 SETTLE_TICKS = 5  # how often the cgroups of subjects are looked up
 LOOKUP_S = 10.0
 MAKE_ROOM = "make room, or name another folder under artifacts.dir"
@@ -80,8 +81,10 @@ class Agent:
         cgroups.watch(found)  # type: ignore[attr-defined]
 
     def pids(self) -> tuple[int, ...]:
-        """Every process that has series of its own now."""
-        return tuple(int(dict(kept.labels)["pid"]) for kept in self.ring.live("process_info"))
+        """Every process that has series of its own now, and has had them long enough for a judgement."""
+        live = self.ring.live("process_info")
+        since = max(min((kept.first for kept in live), default=0.0) + NEWCOMER_S, self.ring.now - MIN_HISTORY_S)
+        return tuple(int(dict(kept.labels)["pid"]) for kept in live if kept.first <= since)
 
     # ------------------------------------------------------------------------------------------ diagnosing
 
@@ -104,6 +107,7 @@ class Agent:
                     limits or self._limits(request),
                     progress,
                 )
+            there = await lane.run(lambda: _there(target), LOOKUP_S)
         finally:
             self._pin((), asker)
             if isinstance(lane, Lane):
@@ -116,7 +120,11 @@ class Agent:
             source="burst" if self.burst else "daemon",
         )
         diagnosis = with_notes(conclude(assessment, meta), [*trouble, *not_kept(looks.values())])
-        return to_json(self._ended(diagnosis, target))
+        if not there:
+            diagnosis = _ended(diagnosis, target)
+        elif target.pid is not None and target.pid not in self.pids():
+            diagnosis = no_all_clear(diagnosis, f"no samples of process {target.pid} were taken", "anfl-agent doctor")
+        return to_json(diagnosis)
 
     def _limits(self, request: Request) -> Limits:
         budget = self.config.budget
@@ -138,7 +146,7 @@ class Agent:
                 known = sorted(self.rules.trees)
                 raise UsageError(f"no tree '{name}'", help=did_you_mean(name, known) or f"there are: {', '.join(known)}")
         if request.for_s <= 0:
-            raise UsageError("--for must be longer than 0 s")
+            raise UsageError("--for must be longer than 0 s", help="such as --for 15s")
         if request.gpu is not None:
             raise Unavailable("GPUs are not watched by this version", help="name the process with --pid")
         if request.since is not None and self.burst:
@@ -172,20 +180,27 @@ class Agent:
         async with beside(self.watch.run(self.after_round), "burst"):
             yield
 
-    def _ended(self, diagnosis: Diagnosis, target: Target) -> Diagnosis:
-        """Say so if the target went away meanwhile; nothing found is then no all-clear."""
-        if target.pid is None or target.start_time is None or procs.still(target.pid, target.start_time):
-            return diagnosis
-        note = NotChecked("target", f"process {target.pid} ended while it was looked at", "diagnose its successor")
-        verdict = "unknown" if diagnosis.verdict == "ok" and not diagnosis.causes else diagnosis.verdict
-        # nobody can look at it again, so no command that would is offered
-        possible = tuple(replace(p, try_="") for p in diagnosis.possible)
-        unchecked = tuple(replace(n, try_="") for n in diagnosis.not_checked)
-        return replace(diagnosis, possible=possible, not_checked=(note, *unchecked), verdict=verdict)
-
     def close(self) -> None:
         """Let lanes and kept files go."""
         self.watch.close()
+
+
+def _there(target: Target) -> bool:
+    return target.pid is None or target.start_time is None or procs.still(target.pid, target.start_time)
+
+
+def _ended(diagnosis: Diagnosis, target: Target) -> Diagnosis:
+    """Say that the target went away meanwhile; no command that would look at it again is offered."""
+    possible = tuple(replace(p, try_="") for p in diagnosis.possible)
+    unchecked = tuple(replace(n, try_="") for n in diagnosis.not_checked)
+    known = replace(diagnosis, possible=possible, not_checked=unchecked)
+    return no_all_clear(known, f"process {target.pid} ended while it was looked at", "diagnose its successor")
+
+
+def no_all_clear(diagnosis: Diagnosis, because: str, mend: str) -> Diagnosis:
+    """The same with this said first; that nothing was found then means nothing."""
+    verdict = "unknown" if diagnosis.verdict == "ok" else diagnosis.verdict
+    return replace(with_notes(diagnosis, [NotChecked("target", because, mend)]), verdict=verdict)
 
 
 def not_kept(looks: Iterable[Evidence]) -> Iterator[NotChecked]:

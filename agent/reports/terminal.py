@@ -16,7 +16,7 @@ CODES = {"red": "31;1", "yellow": "33;1", "green": "32;1", "dim": "2", "bold": "
 COLOUR_OF = {"critical": "red", "warning": "yellow", "ok": "green", "notice": "cyan", "unknown": "yellow"}
 MAX_SOURCE = 2 << 20
 EVIDENCE_LINES = 6
-SHOWN_UNCHECKED = 4
+SHOWN_OPEN = 4
 
 
 def render(diagnosis: Json, *, colour: bool = False, width: int = 100) -> str:
@@ -31,7 +31,7 @@ def render(diagnosis: Json, *, colour: bool = False, width: int = 100) -> str:
         page.nothing(diagnosis)
     for cause in diagnosis["elsewhere"]:
         page.elsewhere(cause)
-    page.items("Possible", [_possible(p) for p in diagnosis["possible"]])
+    page.items("Possible", _folded([_possible(p) for p in diagnosis["possible"]]))
     page.items("Ruled out", [r["id"] for r in diagnosis["ruled_out"]], inline=True)
     page.items("Not checked", _folded([_unchecked(n) for n in diagnosis["not_checked"]]))
     page.cost(diagnosis)
@@ -177,8 +177,8 @@ def _possible(p: Json) -> str:
 
 def _folded(texts: list[str]) -> list[str]:
     """The first few; the others are counted and stand in the JSON."""
-    rest = len(texts) - SHOWN_UNCHECKED
-    return texts if rest <= 1 else [*texts[:SHOWN_UNCHECKED], f"and {rest} more (--json lists them all, with what ruled out what)"]
+    rest = len(texts) - SHOWN_OPEN
+    return texts if rest <= 1 else [*texts[:SHOWN_OPEN], f"and {rest} more: see --json"]
 
 
 def _unchecked(n: Json) -> str:
