@@ -21,7 +21,7 @@ from agent.host.beside import beside
 from agent.host.clock import Clock, SystemClock
 from agent.host.lane import Lane, Runner
 from agent.host.tools import ProbeTools
-from agent.investigate import MIN_HISTORY_S, Investigator, Limits, Progress
+from agent.investigate import Investigator, Limits, Progress
 from agent.model import Collector, Diagnosis, Event, Evidence, JsonObject, NotChecked, Sample, Target
 from agent.store.ring import Ring
 from agent.store.shelf import Shelf
@@ -29,6 +29,7 @@ from agent.watch import Watch
 from agent.yamlfile import did_you_mean
 
 BURST_PERIOD_S = 1.0
+OLD_ENOUGH_S = 12.0  # the shortest windows of the shipped rates
 NEWCOMER_S = 2.0  # subjects of the first rounds count as old
 SETTLE_TICKS = 5  # how often the cgroups of subjects are looked up
 LOOKUP_S = 10.0
@@ -83,7 +84,7 @@ class Agent:
     def pids(self) -> tuple[int, ...]:
         """Every process that has series of its own now, and has had them long enough for a judgement."""
         live = self.ring.live("process_info")
-        since = max(min((kept.first for kept in live), default=0.0) + NEWCOMER_S, self.ring.now - MIN_HISTORY_S)
+        since = max(min((kept.first for kept in live), default=0.0) + NEWCOMER_S, self.ring.now - OLD_ENOUGH_S)
         return tuple(int(dict(kept.labels)["pid"]) for kept in live if kept.first <= since)
 
     # ------------------------------------------------------------------------------------------ diagnosing

@@ -128,8 +128,8 @@ class _Case:
             assessment = await self._drill(frozen, deadline, group)
         return assessment, self._answers
 
-    def _assess(self, view: View) -> Assessment:
-        return assess(self._rules, view, self._scope(), self._answers, cache=self._cache)
+    def _assess(self, view: View, scope: Scope) -> Assessment:
+        return assess(self._rules, view, scope, self._answers, cache=self._cache)
 
     async def _sample(self, began: float, group: asyncio.TaskGroup) -> None:
         """Let samples come in; cheap looks run beside once there is enough to judge their gates."""
@@ -139,14 +139,15 @@ class _Case:
             await self._by.clock.sleep(min(1.0, until - now))
             if self._by.clock.monotonic() - began >= min(MIN_HISTORY_S, self._limits.sample_s):
                 self._collect()
-                assessment = self._assess(self._view())
+                assessment = self._assess(self._view(), self._scope())
                 self._begin([r for r in assessment.wanted if r.cost != "heavy"], group)
 
     async def _drill(self, frozen: View, deadline: float, group: asyncio.TaskGroup) -> Assessment:
         """Look closer at a frozen moment: what a heavy look does to its target must not be taken for its own growth."""
+        scope = self._scope()  # who came after the moment that is judged has nothing to show in it
         while True:
             self._collect()
-            assessment = self._assess(frozen)
+            assessment = self._assess(frozen, scope)
             left = deadline - self._by.clock.monotonic()
             open_ = self._allowed([*assessment.wanted, *assessment.further], left)
             light = [r for r in open_ if r.cost != "heavy"]
