@@ -1,0 +1,196 @@
+"""The agent put together from a configuration, on a fake clock: whom a diagnosis looks at, for how long, and what it says."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from agent import app
+from agent.app import Agent, Request
+from agent.config import Config, parse_config
+from agent.errors import AgentError, Unavailable, UsageError
+from agent.host.lane import InlineLane
+from agent.model import JsonObject
+from tests.fakes.clock import FakeClock
+
+TREE = """\
+tree: looked
+each: [pid]
+symptom: {when: "process_resident_bytes > 1000GiB"}
+checks:
+  - {id: large, expr: "process_resident_bytes > 1MiB"}
+  - {id: grows, expr: "floor_slope(process_resident_bytes, 1h) > 1MiB / 1m"}
+causes:
+  looked.large: {title: It is large, require: [large], support: {large: 0.8}, severity: notice}
+  looked.growth: {title: It grows, require: [grows], support: {grows: 0.8}}
+"""
+ONLY = ("processes", "cgroup")
+
+
+def configured(folder: Path, text: str = "") -> Config:
+    """A configuration below a folder with one tree and two collectors."""
+    (folder / "rules").mkdir(exist_ok=True)
+    (folder / "rules" / "looked.yaml").write_text(TREE)
+    others = [name for name in ("cpu", "disk", "filesystem", "memory", "network", "pressure", "self") if name not in ONLY]
+    off = ", ".join(f"{name}: {{enabled: false}}" for name in others)
+    paths = f"rules_dir: {folder}/rules\nstate_dir: {folder}/state\nsocket: {folder}/agent.sock\n"
+    return parse_config(f"{paths}collectors: {{{off}}}\n{text}", str(folder / "config.yaml"))
+
+
+def built(folder: Path, *, burst: bool = True) -> Agent:
+    """An agent whose blocking parts run inline."""
+    return app.build(configured(folder), burst=burst, clock=FakeClock(), lane=lambda name: InlineLane())
+
+
+@pytest.fixture
+def agent(tmp_path: Path) -> Iterator[Agent]:
+    """For one diagnosis."""
+    made = built(tmp_path)
+    yield made
+    made.close()
+
+
+@pytest.fixture
+def child() -> Iterator[subprocess.Popen[bytes]]:
+    """A process that does nothing."""
+    made = subprocess.Popen(["sleep", "60"])
+    yield made
+    made.kill()
+    made.wait()
+
+
+async def diagnosed(agent: Agent, request: Request, said: Any = lambda text: None) -> JsonObject:
+    """A diagnosis while the fake clock runs."""
+    task = asyncio.get_running_loop().create_task(agent.diagnose(request, said))
+    assert isinstance(agent.clock, FakeClock)
+    for _ in range(100):
+        if task.done():
+            break
+        await agent.clock.advance(0.5)
+    return await task
+
+
+async def test_a_process_is_diagnosed_from_a_burst_of_samples(agent: Agent, child: subprocess.Popen[bytes]) -> None:
+    """It samples once a second for as long as it was told, and says that it had no history."""
+    found = await diagnosed(agent, Request(pid=child.pid, for_s=6.0))
+    assert (found["schema"], found["source"]) == ("anfl.diagnosis/1", "burst")
+    assert found["took_s"] == pytest.approx(6.0, abs=0.6)
+    assert [cause["id"] for cause in found["causes"]] == ["looked.large"]
+    assert found["causes"][0]["target"]["pid"] == child.pid
+    assert agent.ring.ticks in (6, 7)
+    assert [(n["id"], bool(n["try"])) for n in found["not_checked"]] == [("looked.grows", True)]
+
+
+async def test_the_target_has_series_of_its_own_while_it_is_looked_at_and_not_longer(
+    agent: Agent, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Even if it is neither large nor busy."""
+    pinned: list[tuple[tuple[int, ...], str]] = []
+    monkeypatch.setattr(agent.collectors["processes"], "pin", lambda pids, by: pinned.append((tuple(pids), by)))
+    await diagnosed(agent, Request(pid=os.getpid(), for_s=1.0))
+    assert pinned == [((os.getpid(),), "diagnosis-1"), ((), "diagnosis-1")]
+    with pytest.raises(UsageError):
+        await diagnosed(agent, Request(unit="none.service"))
+    assert pinned[-1] == ((), "diagnosis-2")
+
+
+async def test_a_host_is_diagnosed_through_its_subjects(agent: Agent) -> None:
+    """Without a target every process that has series is walked."""
+    found = await diagnosed(agent, Request(for_s=3.0))
+    assert {cause["target"]["kind"] for cause in found["causes"]} == {"process"}
+
+
+async def test_a_target_that_ends_meanwhile_is_no_all_clear(agent: Agent, child: subprocess.Popen[bytes]) -> None:
+    """And nobody is told to look at it again."""
+
+    def said(text: str) -> None:
+        if text.startswith("sampling 2"):
+            child.kill()
+            child.wait()
+
+    found = await diagnosed(agent, Request(pid=child.pid, for_s=5.0), said)
+    assert found["verdict"] == "unknown"
+    assert found["not_checked"][0]["because"] == f"process {child.pid} ended while it was looked at"
+    assert not any(p["try"] for p in found["possible"])
+
+
+async def test_an_artefact_folder_that_cannot_be_made_costs_the_files_and_no_more(
+    tmp_path: Path, agent: Agent, child: subprocess.Popen[bytes]
+) -> None:
+    """The diagnosis says why nothing was kept."""
+    (tmp_path / "state").write_text("a file in the way")
+    found = await diagnosed(agent, Request(pid=child.pid, for_s=2.0))
+    assert found["not_checked"][0]["id"] == "artifacts"
+    assert "Not a directory" in found["not_checked"][0]["because"]
+    assert found["causes"]
+
+
+async def test_a_target_of_which_nothing_was_sampled_is_no_all_clear(agent: Agent) -> None:
+    """The agent's own process has no series: nothing is known, so nothing is well."""
+    found = await diagnosed(agent, Request(pid=os.getpid(), for_s=1.0))
+    assert (found["verdict"], found["causes"]) == ("unknown", [])
+    assert found["not_checked"][0]["because"] == f"no samples of process {os.getpid()} were taken"
+
+
+@pytest.mark.parametrize(
+    ("request_", "error", "code", "words"),
+    [
+        (Request(trees=("lookd",)), UsageError, 2, "did you mean 'looked'"),
+        (Request(for_s=0.0), UsageError, 2, "longer than 0 s"),
+        (Request(pid=4_000_000), AgentError, 2, "there is no process 4000000"),
+        (Request(unit="none.service"), UsageError, 2, "no process runs in unit 'none.service'"),
+        (Request(gpu="0"), Unavailable, 3, "GPUs are not watched"),
+        (Request(since=60.0), Unavailable, 3, "needs a running agent"),
+    ],
+)
+async def test_what_cannot_be_looked_at_is_an_error_with_a_mend(
+    agent: Agent, request_: Request, error: type[AgentError], code: int, words: str
+) -> None:
+    """Before anything is sampled."""
+    with pytest.raises(error) as caught:
+        await diagnosed(agent, request_)
+    assert words in str(caught.value)
+    assert caught.value.help
+    assert caught.value.exit_code == code
+    assert agent.ring.ticks == 0
+
+
+def test_the_time_for_closer_looks_is_the_budgets(agent: Agent) -> None:
+    """More with --deep; --gentle refuses everything heavy and says so."""
+    assert agent._limits(Request(for_s=5.0)).drill_s == agent.config.budget.drill
+    assert agent._limits(Request(deep=True)).drill_s == agent.config.budget.drill_deep
+    assert "--gentle" in agent._limits(Request(gentle=True)).heavy_refused
+
+
+def test_cgroups_of_subjects_are_told_to_their_collector(agent: Agent, monkeypatch: pytest.MonkeyPatch) -> None:
+    """So that limits of the ones that matter are read."""
+    told: list[dict[str, int]] = []
+    monkeypatch.setattr(agent.collectors["cgroup"], "watch", told.append)
+
+    async def rounds() -> None:
+        for _ in range(6):
+            await agent.watch.round()
+            agent.after_round()
+            await agent.clock.sleep(0)
+            assert isinstance(agent.clock, FakeClock)
+            await agent.clock.advance(1.0)
+
+    asyncio.run(rounds())
+    assert told
+    assert os.getpid() in agent.pids() or told[-1] is not None
+    assert set(told[-1].values()) <= set(agent.pids())
+
+
+def test_checking_the_plugins_refuses_what_a_start_would_refuse(tmp_path: Path) -> None:
+    """And nothing more."""
+    app.check_plugins(configured(tmp_path))
+    with pytest.raises(AgentError, match="unknown name 'pispy' under probes"):
+        app.check_plugins(configured(tmp_path, "probes: {pispy: {}}\n"))
+    with pytest.raises(AgentError, match="mode 'always' is not one of ask, auto, off"):
+        app.check_plugins(configured(tmp_path, "probes: {memray: {mode: always}}\n"))
