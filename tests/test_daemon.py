@@ -1,0 +1,217 @@
+"""The daemon as a process of its own: its doors, its signals, its goodbye."""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+import urllib.request
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pytest
+from prometheus_client.openmetrics.parser import text_string_to_metric_families as openmetrics
+from prometheus_client.parser import text_string_to_metric_families as plain
+
+from agent.errors import AgentError
+from agent.host import agentsock
+
+TREE = """\
+tree: looked
+each: [pid]
+symptom: {when: "process_resident_bytes > 1000GiB"}
+checks:
+  - {id: hot, cost: light, probe: pyspy, with: {seconds: 2}, expr: "hot_share > 50%"}
+causes:
+  looked.hotspot: {title: It computes in one place, require: [hot], support: {hot: 0.8}}
+"""
+BUSY = "while True:\n    sum(i * i for i in range(1000))\n"
+SLOWEST_S = 30.0
+
+pytestmark = pytest.mark.real
+
+
+@dataclass
+class Running:
+    """One daemon below a folder."""
+
+    folder: Path
+    process: subprocess.Popen[str] | None = None
+    told: list[bytes] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        (self.folder / "rules").mkdir(exist_ok=True)
+        self.rule = self.folder / "rules" / "looked.yaml"
+        self.rule.write_text(TREE)
+        self.socket = str(self.folder / "agent.sock")
+        paths = f"rules_dir: {self.folder}/rules\nstate_dir: {self.folder}/state\nsocket: {self.socket}\n"
+        self.config = self.folder / "config.yaml"
+        self.config.write_text(f"{paths}listen: 127.0.0.1:0\n")
+        self.manager = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+        self.manager.bind(str(self.folder / "notify.sock"))
+        self.manager.settimeout(SLOWEST_S)
+
+    def start(self) -> subprocess.Popen[str]:
+        """Start one, as a service manager does; it may refuse."""
+        env = os.environ | {"NOTIFY_SOCKET": str(self.folder / "notify.sock"), "WATCHDOG_USEC": "3000000"}
+        return subprocess.Popen(
+            [sys.executable, "-m", "agent", "--config", str(self.config), "run"],
+            env={key: value for key, value in env.items() if key != "JOURNAL_STREAM"},
+            stdin=subprocess.DEVNULL,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+
+    def up(self) -> Running:
+        """Start one and wait until it says that it is ready."""
+        self.process = self.start()
+        self.hear("READY=1")
+        return self
+
+    def hear(self, word: str) -> str:
+        """What the service manager is told, up to this word."""
+        while word.encode() not in (message := self.manager.recv(4096)):
+            self.told.append(message)
+        return message.decode()
+
+    def status(self) -> dict[str, Any]:
+        """``anfl.status/1``."""
+        return agentsock.get(self.socket, "/v1/status")
+
+    def page(self, accept: str = "") -> str:
+        """/metrics."""
+        request = urllib.request.Request(self.status()["metrics"], headers={"Accept": accept})
+        with urllib.request.urlopen(request, timeout=SLOWEST_S) as answer:
+            return str(answer.read().decode())
+
+    def down(self) -> tuple[int, str, float]:
+        """End it as a service manager does: exit code, log, seconds it took."""
+        assert self.process is not None
+        began = time.monotonic()
+        self.process.send_signal(signal.SIGTERM)
+        _, log = self.process.communicate(timeout=SLOWEST_S)
+        return self.process.returncode, log, time.monotonic() - began
+
+    def close(self) -> None:
+        """Whatever is left of it."""
+        self.manager.close()
+        if self.process is not None and self.process.poll() is None:
+            self.process.kill()
+            self.process.communicate()
+
+
+@pytest.fixture
+def agent(tmp_path: Path) -> Iterator[Running]:
+    """A daemon, not yet started."""
+    made = Running(tmp_path)
+    yield made
+    made.close()
+
+
+@pytest.fixture
+def busy() -> Iterator[subprocess.Popen[bytes]]:
+    """A Python process that computes."""
+    made = subprocess.Popen([sys.executable, "-c", BUSY])
+    yield made
+    made.kill()
+    made.wait()
+
+
+def test_its_page_its_status_and_its_answers(agent: Running, busy: subprocess.Popen[bytes]) -> None:
+    """Prometheus can read the page in both formats; a diagnosis tells its progress; the goodbye is clean."""
+    agent.up()
+    time.sleep(2.5)
+    families = {family.name: family for family in plain(agent.page())}
+    assert {"anfl_host_load1", "anfl_process_resident_bytes", "anfl_agent_collector_up"} <= set(families)
+    strict = {family.name for family in openmetrics(agent.page("application/openmetrics-text"))}
+    assert "anfl_host_load1" in strict
+    assert all(sample.value == 1.0 for sample in families["anfl_agent_collector_up"].samples)
+
+    status = agent.status()
+    assert (status["schema"], status["rules"]["trees"], status["broken_plugins"]) == ("anfl.status/1", 1, [])
+    assert agent.process is not None
+    assert status["pid"] == agent.process.pid
+
+    lines = list(agentsock.stream(agent.socket, "/v1/diagnose", {"pid": busy.pid, "for_s": 2}))
+    assert any("sampling" in line["progress"] for line in lines[:-1])
+    assert any("pyspy" in line["progress"] for line in lines[:-1])
+    found = lines[-1]["diagnosis"]
+    assert (found["source"], [cause["id"] for cause in found["causes"]]) == ("daemon", ["looked.hotspot"])
+    assert found["causes"][0]["artifacts"]
+    assert agent.status()["diagnoses"] == [found]
+    agent.hear("WATCHDOG=1")
+
+    code, log, took = agent.down()
+    assert (code, took < 5.0) == (0, True), log
+    assert "Traceback" not in log
+    assert [line.split(None, 3)[2] for line in log.splitlines()] == ["INFO", "WARNING", "INFO"], log
+    assert not os.path.exists(agent.socket)
+
+
+def test_wrong_rules_do_not_replace_good_ones(agent: Running) -> None:
+    """SIGHUP reads them again; a mistake is told with its place and the old rules stay."""
+    agent.up()
+    assert agent.process is not None
+    agent.rule.write_text(TREE.replace("hot_share", "hot_shar"))
+    agent.process.send_signal(signal.SIGHUP)
+    assert "RELOADING=1" in agent.hear("RELOADING=1")
+    agent.hear("READY=1")
+    assert agent.status()["rules"] == {"trees": 1, "causes": 1, "last_reload_ok": False}
+    more = "causes:\n  looked.other: {title: Another, require: [hot], support: {hot: 0.8}}"
+    agent.rule.write_text(TREE.replace("causes:", more))
+    agent.process.send_signal(signal.SIGHUP)
+    agent.hear("READY=1")
+    assert agent.status()["rules"] == {"trees": 1, "causes": 2, "last_reload_ok": True}
+    code, log, _ = agent.down()
+    assert code == 0
+    told = [line for line in log.splitlines() if "not reloaded" in line]
+    assert len(told) == 1
+    assert f"{agent.rule}:5:" in told[0]
+    assert "did you mean 'hot_share'?" in told[0]
+
+
+def test_a_second_one_on_the_same_socket_is_refused_and_the_first_lives_on(agent: Running) -> None:
+    """One clear message; no traceback."""
+    agent.up()
+    second = agent.start()
+    _, log = second.communicate(timeout=SLOWEST_S)
+    assert second.returncode == 1
+    assert f"another agent answers on {agent.socket}" in log
+    assert "Traceback" not in log
+    assert agent.status()["uptime_s"] > 0
+    agent.down()
+
+
+def test_it_goes_within_five_seconds_even_in_the_middle_of_a_look(agent: Running, busy: subprocess.Popen[bytes]) -> None:
+    """Whoever waits for the answer learns that it will not come; the process looked at lives on."""
+    agent.rule.write_text(TREE.replace("seconds: 2", "seconds: 20"))
+    agent.up()
+    lines = agentsock.stream(agent.socket, "/v1/diagnose", {"pid": busy.pid, "for_s": 1})
+    for line in lines:
+        if "pyspy" in line["progress"]:
+            break
+    time.sleep(1.0)
+    code, log, took = agent.down()
+    assert (code, took < 5.0) == (0, True), log
+    assert "Traceback" not in log
+    with pytest.raises(AgentError, match="ended its answer early"):
+        list(lines)
+    assert busy.poll() is None
+    assert "\nState:\tT" not in Path(f"/proc/{busy.pid}/status").read_text()
+
+
+def test_killed_it_leaves_a_socket_that_the_next_one_replaces(agent: Running) -> None:
+    """Nobody has to clean up after a crash."""
+    agent.up()
+    assert agent.process is not None
+    agent.process.kill()
+    agent.process.communicate()
+    assert os.path.exists(agent.socket)
+    agent.up()
+    assert agent.status()["uptime_s"] >= 0
+    assert agent.down()[0] == 0
