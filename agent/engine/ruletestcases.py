@@ -5,10 +5,10 @@ from __future__ import annotations
 import re
 from array import array
 from collections.abc import Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields
 from typing import Any
 
-from agent.engine.notation import NotationError, parse_series
+from agent.engine.notation import NotationError, column
 from agent.engine.ruletestfile import CaseFile, ExpectFile, ProbeFile, ProcessFile, RuleTestFile
 from agent.engine.tableview import TableView
 from agent.engine.trees import Catalog, RuleSet
@@ -41,9 +41,9 @@ def load_cases(files: Mapping[str, str], rules: RuleSet, catalog: Catalog) -> tu
         except Problems as error:
             problems.extend(error.problems)
             continue
-        for case in file.cases:
-            cases.append(_Maker(rules, catalog, problems).case(name, case, file))
-    return cases, sorted(problems)
+        maker = _Maker(rules, catalog, problems)
+        cases += [maker.case(name, case, file) for case in file.cases]
+    return cases, sorted(set(problems))  # what all cases of a file share is looked at for each
 
 
 _KEY = re.compile(r"(?P<name>\w+)(?:\{(?P<labels>[^{}]*)\})?\Z")
@@ -54,11 +54,12 @@ class _Maker:
     rules: RuleSet
     catalog: Catalog
     problems: list[Problem]
+    columns: dict[tuple[str, float], Column] = field(default_factory=dict)
 
     def case(self, file: str, case: CaseFile, whole: RuleTestFile) -> Case:
         columns: dict[str, dict[Labels, Column]] = {}
         interval = case.interval or whole.interval
-        for key, text in case.input.items():
+        for key, text in (*whole.input.items(), *case.input.items()):
             name, found = self._series(key)
             columns.setdefault(name, {})[found] = self._column(text, interval)
         trees = case.trees or whole.trees
@@ -67,7 +68,8 @@ class _Maker:
             self._expected(expect)
         pids = self._processes(case, columns)
         events = [Event(e.at, e.kind, labels(**e.labels), e.text) for e in case.events]
-        probes = dict(self._probe(key, node) for key, node in case.probes.items())
+        looks = {**whole.probes, **case.probes}
+        probes = dict(self._probe(key, node) for key, node in looks.items() if node.kind != "scalar" or node.value is not None)
         target = case.target if case.target is not None else (pids[0] if pids else None)
         return Case(file, str(case.name), tuple(map(str, trees)), target, pids, TableView(columns, events), probes, case.expect)
 
@@ -87,13 +89,15 @@ class _Maker:
         return match["name"], found
 
     def _column(self, text: Text, interval: float) -> Column:
-        try:
-            samples = parse_series(text)
-        except NotationError as error:
-            self.problems.append(text.node.problem(str(error), offset=error.offset))
-            samples = []
-        known = [(i * interval, value) for i, value in enumerate(samples) if value is not None]
-        return Column(array("d", [t for t, _ in known]), array("d", [v for _, v in known]))
+        """Equal notations are one column."""
+        key = (str(text), interval)
+        if key not in self.columns:
+            try:
+                self.columns[key] = column(text, interval)
+            except NotationError as error:
+                self.problems.append(text.node.problem(str(error), offset=error.offset))
+                return Column(array("d"), array("d"))
+        return self.columns[key]
 
     def _processes(self, case: CaseFile, columns: dict[str, dict[Labels, Column]]) -> tuple[int, ...]:
         """``process_info`` of every pid in sight, as long as the longest series; a lone cgroup is everybody's."""

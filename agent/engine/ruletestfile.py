@@ -81,11 +81,14 @@ class ExpectFile:
 
 @dataclass(frozen=True)
 class CaseFile:
-    """One story: series, events and canned looks, and what must be said about them."""
+    """One story: series, events and canned looks, and what must be said about them.
+
+    ``input`` and ``probes`` are laid over the file's: a series ``_`` is not there, a look ``null`` is not taken.
+    """
 
     name: Text
-    input: Mapping[Text, Text]
     expect: tuple[ExpectFile, ...]
+    input: Mapping[Text, Text] = field(default_factory=dict)
     trees: tuple[Text, ...] = ()
     target: int | None = None
     processes: Mapping[Text, ProcessFile] = field(default_factory=dict)
@@ -96,8 +99,13 @@ class CaseFile:
 
 @dataclass(frozen=True)
 class RuleTestFile:
-    """A file of rule tests; ``interval`` parts the samples of a series, ``trees`` are the default of its cases."""
+    """A file of rule tests; ``interval`` parts the samples of a series, ``trees`` are the default of its cases.
+
+    ``input`` and ``probes`` are what every case starts from, such as a healthy process: a case says only what differs.
+    """
 
     cases: tuple[CaseFile, ...]
     interval: Seconds = 1.0
     trees: tuple[Text, ...] = ()
+    input: Mapping[Text, Text] = field(default_factory=dict)
+    probes: Mapping[Text, Node] = field(default_factory=dict)

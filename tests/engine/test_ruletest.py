@@ -67,6 +67,34 @@ def test_good_cases_pass_and_cover_the_rules() -> None:
     ]
 
 
+def test_cases_start_from_what_their_file_says() -> None:
+    """A file's series and looks are every case's; a case replaces one, or takes it away with ``_`` or ``null``."""
+    shared = """
+input: {"process_threads{pid=1}": 20*60}
+probes: {memray: {leak_share: 0.9}}
+cases:
+  - name: as the file says
+    expect: [{at: 30s, root: memory.thread-leak}]
+  - name: another look
+    probes: {memray: {leak_share: 0.1}}
+    expect: [{at: 30s, checks: {one_site: false}}]
+  - name: no look
+    probes: {memray: null}
+    expect: [{at: 30s, possible: [memory.thread-leak], wanted: [memray]}]
+  - name: other figures
+    input: {"process_threads{pid=1}": 2*60}
+    expect: [{at: 30s, root: none, checks: {many: false}}]
+  - name: no figures
+    input: {"process_threads{pid=1}": "_"}
+    expect: [{at: 30s, root: none, checks: {many: unknown}, unknown: [process_threads]}]
+"""
+    cases, problems = load_cases({"t.yaml": shared}, RULES, CATALOG)
+    assert problems == []
+    assert [r.failures for r in run(RULES, cases)] == [()] * 5
+    _, problems = load_cases({"t.yaml": shared.replace("20*60", "20x60")}, RULES, CATALOG)
+    assert [str(p) for p in problems] == ["t.yaml:2:35: cannot read '20x60'; write runs like 0.1*30, 0+1x60 or _*5"]
+
+
 def test_a_wrong_expectation_says_what_came_instead() -> None:
     """Each line names the time, what is, and what was expected."""
     wrong = """
