@@ -33,6 +33,7 @@ log = logging.getLogger("anfl.daemon")
 DIAGNOSES_IN_STATUS = 20
 DIAGNOSES_AT_ONCE = 2  # asked over the socket; others wait: many callers must not make the agent the problem
 RELOAD_S = 30.0
+GOODBYE_S = 3.0
 BUDGET_EVERY_S = 60.0
 TRIM_AFTER_S = 3.0
 
@@ -54,6 +55,7 @@ class Daemon:
         self._stop = asyncio.Event()
         self._hangup = asyncio.Event()
         self._seats = asyncio.Semaphore(DIAGNOSES_AT_ONCE)
+        self._asked: set[asyncio.Task[JsonObject]] = set()
         self._address = ""
         self._started = self.agent.clock.now()
         self._over = False
@@ -74,8 +76,8 @@ class Daemon:
             await self._work(ready)
         finally:
             self._notify.stopping("goodbye")
-            await self._server.stop()
-            await self._socket.stop()
+            await self._end_diagnoses()
+            await asyncio.gather(self._server.stop(), self._socket.stop())
             self.agent.close()
 
     async def _work(self, ready: Callable[[str], None]) -> None:
@@ -95,6 +97,13 @@ class Daemon:
             for organ in organs:
                 organ.cancel()
         log.info("stopped")
+
+    async def _end_diagnoses(self) -> None:
+        """Looks that run end first: each takes its tool away from its target, and whoever asked is told."""
+        for task in self._asked:
+            task.cancel()
+        if self._asked:
+            await asyncio.wait(self._asked, timeout=GOODBYE_S)
 
     async def _settle(self) -> None:
         """Once started: what was imported stays out of every later garbage collection, and what start-up freed goes back.
@@ -166,6 +175,17 @@ class Daemon:
 
     async def diagnose(self, asked: JsonObject, progress: Callable[[str], None]) -> JsonObject:
         """One diagnosis for a caller of the socket."""
+        task = asyncio.get_running_loop().create_task(self._diagnose(asked, progress), name="asked")
+        self._asked.add(task)
+        task.add_done_callback(self._asked.discard)
+        try:
+            return await task
+        except asyncio.CancelledError:
+            if not self._stop.is_set():  # the caller hung up
+                raise
+            raise AgentError("the agent was stopped", help="ask again, or use --local", exit_code=3) from None
+
+    async def _diagnose(self, asked: JsonObject, progress: Callable[[str], None]) -> JsonObject:
         request = Request(**{**asked, "trees": tuple(asked.get("trees", ()))})
         if self._seats.locked():
             progress("waiting: other diagnoses are running")
