@@ -19,7 +19,7 @@ from agent.model import Evidence, Probe, View
 log = logging.getLogger("anfl.investigate")
 
 MIN_HISTORY_S = 8.0  # grow() answers from 8 s on; gates judged earlier would open closer looks for nothing
-LIGHT_AT_ONCE = 2
+LIGHT_AT_ONCE = 4
 LIMIT_S = {"free": 12.0, "light": 20.0, "heavy": 45.0}  # a look bounds itself; this is the wall behind it
 ROOM_S = {"free": 1.0, "light": 3.0, "heavy": 6.0}  # a look is not begun with less of the budget left
 COOL_DOWN_S = 600.0
