@@ -61,8 +61,8 @@ def spoken(text: str) -> set[str]:
 
 
 def test_pages_made_from_the_code_are_fresh() -> None:
-    """A changed metric, command, setting, cause or answer has been written to its page: run python tools/docs.py."""
-    assert docs.stale() == []
+    """A changed metric, command, setting, cause or answer has been written to its page."""
+    assert docs.stale() == [], "run .venv/bin/python tools/docs.py"
 
 
 def test_every_probe_has_its_part_of_the_page_on_closer_looks() -> None:

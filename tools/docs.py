@@ -230,7 +230,7 @@ def main(arguments: Sequence[str] = ()) -> int:
     """Write the pages, or with ``--check`` name the stale ones."""
     if "--check" in arguments:
         found = stale()
-        print("\n".join(f"{name} is stale: run python tools/docs.py" for name in found) or "docs: all pages are fresh")
+        print("\n".join(f"{name} is stale: run .venv/bin/python tools/docs.py" for name in found) or "docs: all pages are fresh")
         return 1 if found else 0
     for path, text in pages().items():
         path.write_text(text, "utf-8")
