@@ -107,7 +107,7 @@ def _try(outcome: Outcome, walk: Walk, round: Round, target: Target) -> str:
 
 
 def _too_young(outcome: Outcome, walk: Walk, round: Round) -> bool:
-    """Is the only reason not to know that the history is shorter than the condition's window? The series are there and live."""
+    """Is the only reason not to know that the history is shorter than the condition's window? The series are there and flow."""
     if outcome.wanted is not None or outcome.evidence is not None:
         return False
     asked = [walk.outcomes[name] for name in walk.tree.behind([outcome.check.id])]
@@ -115,7 +115,14 @@ def _too_young(outcome: Outcome, walk: Walk, round: Round) -> bool:
     missing = {name for o in unknown if o.result is not None for name in o.result.missing}
     long = all(o.check.expr.longest_window >= LONG_S for o in unknown)
     looked = any(o.wanted is not None or o.evidence is not None for o in asked)
-    return bool(missing) and long and not looked and all(round.live(n) for n in missing)
+    return bool(missing) and long and not looked and all(_flows(n, walk, round) for n in missing)
+
+
+def _flows(name: str, walk: Walk, round: Round) -> bool:
+    """Do the series of that name that bear on the walk bring samples? One that stopped is no question of age."""
+    known = walk.instance.labels
+    mine = [labels for labels, named in round.live(name) if all(known.get(k, v) == v for k, v in named.items())]
+    return bool(mine) and all(round.last(name, labels) is not None for labels in mine)
 
 
 def _span(seconds: float) -> str:

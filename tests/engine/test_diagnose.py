@@ -144,6 +144,24 @@ def test_what_needs_more_history_is_listed_with_the_command_that_waits_for_it() 
     assert unchecked["memory.hours"].try_ == "anfl-agent diagnose memory --pid 1 --for 75m"
 
 
+def test_a_series_that_stopped_is_no_question_of_age() -> None:
+    """A short history alone leaves nothing possible; figures that stopped coming, or those of others only, do."""
+    rules = rule_set(
+        """
+tree: host
+each: [pid]
+symptom: {when: "slope(process_anonymous_bytes, 10m) > 1MiB / 1s"}
+checks: [{id: steep, expr: "slope(process_anonymous_bytes, 10m) > 1MiB / 1s"}]
+causes: {host.steep: {title: It is steep, support: {steep: 0.9}}}
+"""
+    )
+    young = host({1: FLAT, 2: FLAT})
+    assert assess(rules, young, at(1), {}).verdict == "ok"
+    for unheard in (young.at(200.0), host({2: FLAT}, {1: "0+0.1x60"})):
+        found = assess(rules, unheard, at(1), {})
+        assert ([p.id for p in found.possible], found.verdict) == (["host.steep"], "unknown")
+
+
 def test_a_look_that_could_not_be_taken_says_why_and_what_helps() -> None:
     """The probe's own reason and mend go into not_checked and into the possible cause."""
     refused = Evidence("memray", because="gdb is not installed", try_="apt-get install gdb")
