@@ -122,6 +122,12 @@ class Config:
         return [Path(self.path).parent / "rules.d"] if self.path else []
 
 
+def reachable_socket(config: Config) -> str:
+    """Where to look for a running agent: the configured socket, or, where there is none, that of the host's own agent."""
+    host = f"/run/{APP}/agent.sock"
+    return host if not os.path.lexists(config.socket) and os.path.lexists(host) else config.socket
+
+
 def find(explicit: str | None, env: Mapping[str, str]) -> str | None:
     """Path of the configuration file in force, or None for the defaults; ConfigError if a named one is missing."""
     named = explicit or env.get("ANFL_CONFIG")

@@ -79,13 +79,14 @@ def _ask_daemon(config: configuration.Config, request: dict[str, Any], progress:
     """The daemon's answer, or None where none can be asked."""
     from agent.host import agentsock
 
+    socket = configuration.reachable_socket(config)
     try:
-        agentsock.reach(config.socket)
+        agentsock.reach(socket)
     except Unavailable as none:
-        if os.path.lexists(config.socket):
-            progress(f"{none.message} ({config.socket}); sampling here instead")
+        if os.path.lexists(socket):
+            progress(f"{none.message} ({socket}); sampling here instead")
         return None
-    for line in agentsock.stream(config.socket, "/v1/diagnose", request):
+    for line in agentsock.stream(socket, "/v1/diagnose", request):
         if "progress" in line:
             progress(line["progress"])
         elif "error" in line:

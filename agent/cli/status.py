@@ -22,7 +22,7 @@ def command(ctx: click.Context, as_json: bool) -> int:
     from agent.host import agentsock
 
     config = configuration.load(ctx.obj["config"])
-    status = agentsock.get(config.socket, "/v1/status")
+    status = agentsock.get(configuration.reachable_socket(config), "/v1/status")
     firing = [s for s in status["symptoms"] if s["phase"] == "firing"]
     if as_json:
         print_json(status)

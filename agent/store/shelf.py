@@ -26,7 +26,7 @@ class Shelf:
         AgentError if the folder cannot be made or read.
         """
         try:
-            os.makedirs(self.folder, mode=0o700, exist_ok=True)
+            self._make()
             found = sorted(self._files(), reverse=True)
         except OSError as error:
             raise AgentError(
@@ -41,6 +41,15 @@ class Shelf:
                     os.unlink(path)
                     gone += 1
         return gone
+
+    def _make(self) -> None:
+        """Made by root inside somebody's state folder, it becomes theirs: a burst must not shut the daemon out."""
+        if os.path.isdir(self.folder):
+            return
+        os.makedirs(self.folder, mode=0o700, exist_ok=True)
+        if os.geteuid() == 0:
+            owner = os.stat(os.path.dirname(self.folder) or ".")
+            os.chown(self.folder, owner.st_uid, owner.st_gid)
 
     def _files(self) -> list[tuple[float, int, str]]:
         files = []
