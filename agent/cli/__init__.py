@@ -62,7 +62,9 @@ class Commands(click.Group):
 
 @click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
 @click.version_option(__version__, prog_name="anfl-agent")
-@click.option("--config", "config_path", type=click.Path(readable=False), envvar="ANFL_CONFIG", help="Configuration file.", metavar="FILE")
+@click.option(
+    "--config", "config_path", type=click.Path(readable=False), envvar="ANFL_CONFIG", help="Configuration file.", metavar="FILE"
+)
 @click.option("-v", "--verbose", count=True, help="More log lines (twice: debug).")
 @click.pass_context
 def cli(ctx: click.Context, config_path: str | None, verbose: int) -> None:
