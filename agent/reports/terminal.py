@@ -161,9 +161,9 @@ def _target(t: Json) -> str:
 def _where(c: Json) -> str:
     for culprit in c["culprits"]:
         if culprit.get("file"):
-            return f" at {os.path.basename(culprit['file'])}:{culprit.get('line') or '?'}"
+            return f" at {clean(os.path.basename(culprit['file']), 120)}:{culprit.get('line') or '?'}"
         if culprit.get("name"):
-            return f" ({culprit['kind']} {culprit['name']})"
+            return f" ({culprit['kind']} {clean(culprit['name'], 120)})"
     return ""
 
 
