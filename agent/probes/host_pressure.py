@@ -78,13 +78,17 @@ def read(pid: int | None, seconds: float) -> Found:
 
 
 def command(pid: int) -> str:
-    """The start of its command line; "" while it is blocked, for then the reading could hang."""
+    """Program and script of its command line, no arguments: those may hold secrets. "" while it is blocked: reading could hang."""
     try:
         calm = stat(pid).state != "D"
-        raw = read_once(f"/proc/{pid}/cmdline", 512) if calm else b""
+        words = read_once(f"/proc/{pid}/cmdline", 1024).split(b"\0") if calm else []
     except (AgentError, OSError):
         return ""
-    return clean(raw.rstrip(b"\0").replace(b"\0", b" "), 100)
+    script = (
+        next((word for word in words[1:] if word and not word.startswith(b"-")), b"") if words and b"python" in words[0] else b""
+    )
+    shown = [w for w in (words[0] if words else b"", script) if w and b"=" not in w]
+    return clean(b" ".join(shown), 100)
 
 
 def moment(proc: str = "/proc") -> Moment:
