@@ -1,7 +1,8 @@
 """Synthetic series in promtool's spirit, for rule tests: ``0.1*30 0.9*60 0+1x60 _*5 1GiB+10MiBx60``.
 
 Runs are parted by spaces. ``v*n``: the value n times. ``a+bxn`` or ``a-bxn``: a, then n steps of b (n + 1 samples, as in
-promtool). ``_*n``: n missing samples. A lone ``v`` or ``_`` counts once. Numbers may carry the units of conditions.
+promtool). ``_*n``: n missing samples. A lone ``v`` or ``_`` counts once. ``(1*2 0*3)*20`` repeats what is in the parentheses.
+Numbers may carry the units of conditions.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ MOST_SAMPLES = 200_000
 _UNITS = {**SECONDS_IN, **BYTES_IN, "%": 0.01, "": 1.0}
 _NUMBER = r"[+-]?(?:\d+(?:\.\d*)?|\.\d+)(?:[eE][+-]?\d+)?(?:%|[A-WYZa-wyz]+)?"
 _RUN = re.compile(rf"(?:(?P<gap>_)|(?P<start>{_NUMBER})(?:(?P<sign>[+-])(?P<step>{_NUMBER})x(?P<steps>\d+))?)(?:\*(?P<times>\d+))?")
+_WORD = re.compile(r"\(|(?P<close>\))(?:\*(?P<times>\d+))?|[^\s()]+")
 _PARTS = re.compile(r"^(.*?)(%|[A-Za-z]*)$")
 
 
@@ -30,15 +32,26 @@ class NotationError(ValueError):
 
 def parse_series(text: str) -> list[float | None]:
     """The samples of a notation, None for missing ones."""
-    samples: list[float | None] = []
-    for word in re.finditer(r"\S+", text):
-        match = _RUN.fullmatch(word.group())
-        if match is None or (match["steps"] and match["times"]):
-            raise NotationError(f"cannot read '{word.group()}'; write runs like 0.1*30, 0+1x60 or _*5", word.start())
-        if len(samples) + int(match["steps"] or match["times"] or 1) > MOST_SAMPLES:
-            raise NotationError(f"more than {MOST_SAMPLES} samples", word.start())
-        samples.extend(_run(match, word.start()))
-    return samples
+    groups: list[tuple[int, list[float | None]]] = [(0, [])]
+    for word in _WORD.finditer(text):
+        if word.group() == "(":
+            groups.append((word.start(), []))
+        elif word["close"]:
+            _, samples = groups.pop()
+            if not groups:
+                raise NotationError("this parenthesis closes nothing", word.start())
+            _add(groups[-1][1], samples, int(word["times"] or 1), word.start())
+        else:
+            _add(groups[-1][1], *_run(word.group(), word.start()), word.start())
+    if len(groups) > 1:
+        raise NotationError("this parenthesis is never closed", groups[-1][0])
+    return groups[0][1]
+
+
+def _add(samples: list[float | None], more: list[float | None], times: int, offset: int) -> None:
+    if len(samples) + len(more) * times > MOST_SAMPLES:
+        raise NotationError(f"more than {MOST_SAMPLES} samples", offset)
+    samples.extend(more * times)
 
 
 def column(text: str, interval: float, start: float = 0.0) -> Column:
@@ -47,15 +60,21 @@ def column(text: str, interval: float, start: float = 0.0) -> Column:
     return Column(array("d", [t for t, _ in known]), array("d", [v for _, v in known]))
 
 
-def _run(match: re.Match[str], offset: int) -> list[float | None]:
-    count = int(match["times"] or 1)
+def _run(word: str, offset: int) -> tuple[list[float | None], int]:
+    """Samples, and how often they are repeated."""
+    match = _RUN.fullmatch(word)
+    if match is None or (match["steps"] and match["times"]):
+        raise NotationError(f"cannot read '{word}'; write runs like 0.1*30, 0+1x60 or _*5", offset)
+    times, steps = int(match["times"] or 1), int(match["steps"] or 0)
     if match["gap"]:
-        return [None] * count
+        return [None], times
     start = _value(match["start"], offset)
     if not match["steps"]:
-        return [start] * count
+        return [start], times
+    if steps > MOST_SAMPLES:
+        raise NotationError(f"more than {MOST_SAMPLES} samples", offset)
     step = _value(match["step"], offset) * (-1.0 if match["sign"] == "-" else 1.0)
-    return [start + step * i for i in range(int(match["steps"]) + 1)]
+    return [start + step * i for i in range(steps + 1)], times
 
 
 def _value(text: str, offset: int) -> float:

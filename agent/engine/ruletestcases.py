@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from array import array
 from collections.abc import Mapping
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field, fields, replace
 from typing import Any
 
 from agent.engine.notation import NotationError, column
@@ -68,8 +68,7 @@ class _Maker:
             self._expected(expect)
         pids = self._processes(case, columns)
         events = [Event(e.at, e.kind, labels(**e.labels), e.text) for e in case.events]
-        looks = {**whole.probes, **case.probes}
-        probes = dict(self._probe(key, node) for key, node in looks.items() if node.kind != "scalar" or node.value is not None)
+        probes = self._probes(whole.probes, case.probes)
         target = case.target if case.target is not None else (pids[0] if pids else None)
         return Case(file, str(case.name), tuple(map(str, trees)), target, pids, TableView(columns, events), probes, case.expect)
 
@@ -117,6 +116,20 @@ class _Maker:
         name, pid = (match["name"], (match["labels"] or "").removeprefix("pid=")) if match else (str(key), "")
         self._known([key], self.catalog.probes, "probe", name)
         return name, int(pid) if pid.isdecimal() else None
+
+    def _probes(self, file: Mapping[Text, Node], case: Mapping[Text, Node]) -> dict[tuple[str, int | None], Evidence]:
+        """The file's looks, and laid over them, answer by answer, the case's; ``null`` takes a look away."""
+        looks: dict[tuple[str, int | None], Evidence] = {}
+        for key, node in (*file.items(), *case.items()):
+            if node.kind == "scalar" and node.value is None:
+                looks.pop(self._probe_key(key), None)
+                continue
+            at, new = self._probe(key, node)
+            old = looks.get(at) or looks.get((at[0], None))
+            if old is not None and not new.because:
+                new = replace(new, answers={**old.answers, **new.answers}, culprits={**old.culprits, **new.culprits})
+            looks[at] = new
+        return looks
 
     def _probe(self, key: Text, node: Node) -> tuple[tuple[str, int | None], Evidence]:
         """Either answers by name, or the long form with ``answers``, ``culprits``, ``because``, ``try``."""

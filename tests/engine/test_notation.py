@@ -16,6 +16,8 @@ from agent.engine.notation import NotationError, column, parse_series
         ("1KiB+1KiBx1", [1024, 2048]),
         ("50%*2", [0.5, 0.5]),
         ("1e3*1", [1000]),
+        ("(1*2 0)*2 5", [1, 1, 0, 1, 1, 0, 5]),
+        ("((1+1x1) _)*2", [1, 2, None, 1, 2, None]),
         ("", []),
     ],
 )
@@ -24,7 +26,25 @@ def test_runs_are_read(text: str, samples: list[float | None]) -> None:
     assert parse_series(text) == samples
 
 
-@pytest.mark.parametrize("text", ["x", "1*", "1+2", "1x3", "3 parsecs", "1+1x2*3", "0x10+1", "1*999999999"])
+@pytest.mark.parametrize(
+    "text",
+    [
+        "x",
+        "1*",
+        "1+2",
+        "1x3",
+        "3 parsecs",
+        "1+1x2*3",
+        "0x10+1",
+        "1*999999999",
+        "1+1x999999999",
+        "(1",
+        "1)",
+        "(1 x)",
+        "((1*1000)*1000)*2",
+        "()*x",
+    ],
+)
 def test_unreadable_runs_are_refused_with_their_place(text: str) -> None:
     """The error points at the run."""
     with pytest.raises(NotationError) as refused:

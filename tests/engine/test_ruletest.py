@@ -71,10 +71,19 @@ def test_cases_start_from_what_their_file_says() -> None:
     """A file's series and looks are every case's; a case replaces one, or takes it away with ``_`` or ``null``."""
     shared = """
 input: {"process_threads{pid=1}": 20*60}
-probes: {memray: {leak_share: 0.9}}
+probes: {memray: {answers: {leak_share: 0.9}, culprits: {leak_share: [{kind: code, name: make}]}}}
 cases:
   - name: as the file says
-    expect: [{at: 30s, root: memory.thread-leak}]
+    expect: [{at: 30s, root: memory.thread-leak, culprit: {name: make}}]
+  - name: another place
+    probes: {memray: {culprits: {leak_share: [{kind: code, name: keep}]}}}
+    expect: [{at: 30s, root: memory.thread-leak, culprit: {name: keep}}]
+  - name: an answer that could not be had
+    probes: {memray: {leak_share: null}}
+    expect: [{at: 30s, possible: [memory.thread-leak], checks: {one_site: unknown}}]
+  - name: a look refused
+    probes: {memray: {because: no rights, try: be root}}
+    expect: [{at: 30s, possible: [memory.thread-leak], checks: {one_site: skipped}}]
   - name: another look
     probes: {memray: {leak_share: 0.1}}
     expect: [{at: 30s, checks: {one_site: false}}]
@@ -90,7 +99,7 @@ cases:
 """
     cases, problems = load_cases({"t.yaml": shared}, RULES, CATALOG)
     assert problems == []
-    assert [r.failures for r in run(RULES, cases)] == [()] * 5
+    assert [r.failures for r in run(RULES, cases)] == [()] * 8
     _, problems = load_cases({"t.yaml": shared.replace("20*60", "20x60")}, RULES, CATALOG)
     assert [str(p) for p in problems] == ["t.yaml:2:35: cannot read '20x60'; write runs like 0.1*30, 0+1x60 or _*5"]
 
