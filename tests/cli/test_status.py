@@ -1,0 +1,77 @@
+"""``anfl-agent status``: the running agent in a few lines."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+
+from agent.host import agentsock
+from tests.cli.conftest import Call
+
+HOSTILE = "no such\x1b[2J device\u202e"
+
+
+def status(**more: Any) -> dict[str, Any]:
+    """``anfl.status/1`` of an agent that is well."""
+    return {
+        "schema": "anfl.status/1",
+        "agent_version": "0.1.0",
+        "pid": 7,
+        "uptime_s": 600.0,
+        "metrics": "http://127.0.0.1:9477/metrics",
+        "rules": {"trees": 5, "causes": 30, "last_reload_ok": True},
+        "collectors": [{"name": "cpu", "state": "up", "why": "", "seconds": 0.001}],
+        "broken_plugins": [],
+        "history": {"series": 1500, "bytes": 7 << 20, "now": "2026-01-01T00:00:00Z"},
+        "cost": {"cpu_seconds": 6.0, "peak_bytes": 50 << 20, "over_budget": False},
+        "symptoms": [],
+        "diagnoses": [],
+    } | more
+
+
+@pytest.fixture
+def told(monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
+    """What the agent answers."""
+    answer = status()
+    monkeypatch.setattr(agentsock, "get", lambda path, route: answer)
+    return answer
+
+
+def test_an_agent_that_is_well_takes_a_few_lines(call: Call, told: dict[str, Any]) -> None:
+    """Its address, its cost, its rules, its sources."""
+    done = call("status")
+    assert done.code == 0
+    assert "up 10 min · http://127.0.0.1:9477/metrics" in done.out
+    assert "0.60 CPU s/min · peak 50 MiB · 1500 series in 7.0 MiB" in done.out
+    assert "sources   1 up\n" in done.out
+    assert "symptoms  none" in done.out
+
+
+def test_what_fires_and_what_is_down_is_shown_and_told_by_the_exit_code(call: Call, told: dict[str, Any]) -> None:
+    """Text of others is cleaned."""
+    told["symptoms"] = [{"tree": "memory", "labels": {"pid": "3"}, "phase": "firing", "since": "2026-01-01T00:00:00Z"}]
+    told["collectors"] += [{"name": "disk", "state": "down", "why": HOSTILE, "seconds": 0.0}]
+    told["broken_plugins"] = [{"name": "gpu", "why": "ImportError: x"}]
+    told["rules"]["last_reload_ok"] = False
+    told["diagnoses"] = [{"started_at": "2026-01-01T00:00:00Z", "verdict": "warning", "causes": [{"id": "memory.python-leak"}]}]
+    done = call("status")
+    assert done.code == 1
+    assert "memory pid=3 firing since" in done.out
+    assert "disk down: no such" in done.out
+    assert "broken    gpu: ImportError: x" in done.out
+    assert "the last reload failed" in done.out
+    assert "warning  memory.python-leak" in done.out
+    assert not {"\x1b", "\u202e"} & set(done.out)
+
+
+def test_json_is_the_agents_own_answer(call: Call, told: dict[str, Any]) -> None:
+    """Nothing added, nothing left out."""
+    assert json.loads(call("status", "--json").out) == told
+
+
+def test_no_agent_to_ask_is_no_verdict(call: Call) -> None:
+    """Exit 3, with the way to start one."""
+    done = call("status")
+    assert (done.code, "no agent runs here" in done.err, "anfl-agent run" in done.err) == (3, True, True)
