@@ -154,7 +154,7 @@ class Daemon:
             rules = await aside(lambda: plugins.rules_or_raise(self.agent.plugins, self.config), RELOAD_S)
         except AgentError as error:
             self._reloaded = False
-            log.error("the rules were not reloaded, the old ones stay: %s", error)
+            log.error("the rules were not reloaded, the old ones stay: %s", str(error).replace("\n", " · "))
         else:
             self._reloaded = True
             self.agent.rules = self.agent.investigator.rules = rules
