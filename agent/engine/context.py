@@ -19,23 +19,23 @@ def bound_by(each: tuple[str, ...]) -> frozenset[str]:
 class Context:
     """State of one evaluation."""
 
-    __slots__ = ("culprits", "instance", "labels", "missing", "round", "terms")
+    __slots__ = ("culprits", "instance", "known", "labels", "missing", "round", "terms")
 
     def __init__(self, round_: Round, instance: Instance, labels: Mapping[str, str] | None = None) -> None:
         self.round = round_
         self.instance = instance
-        self.labels = instance.labels if labels is None else labels
+        self.labels, self.known = (instance.labels, instance.bound) if labels is None else (labels, {})
         self.terms: list[Term] = []
         self.missing: list[str] = []
         self.culprits: list[Labels] = []
 
     def bind(self, names: tuple[str, ...]) -> Labels | None:
         """The label set of a series with these (sorted) label names; None if the instance lacks one of them."""
-        labels = self.labels
-        try:
-            return tuple([(name, labels[name]) for name in names])
-        except KeyError:
-            return None
+        known = self.known
+        if names not in known:
+            labels = self.labels
+            known[names] = tuple([(n, labels[n]) for n in names]) if all(n in labels for n in names) else None
+        return known[names]
 
     def note(self, text: str, value: AnswerValue, unit: str, name: str) -> AnswerValue:
         """Leave a term, and the name as missing if nothing is known; hands the value on."""
@@ -59,7 +59,7 @@ class Quiet(Context):
     def __init__(self, round_: Round, instance: Instance, labels: Mapping[str, str] | None = None) -> None:
         self.round = round_
         self.instance = instance
-        self.labels = instance.labels if labels is None else labels
+        self.labels, self.known = (instance.labels, instance.bound) if labels is None else (labels, {})
 
     def note(self, text: str, value: AnswerValue, unit: str, name: str) -> AnswerValue:
         """Hands the value on."""

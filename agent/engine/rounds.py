@@ -28,6 +28,8 @@ class Instance:
 
     labels: Mapping[str, str] = field(default_factory=dict)
     own_pids: frozenset[str] = frozenset()
+    bound: dict[tuple[str, ...], Labels | None] = field(default_factory=dict, repr=False, compare=False)
+    """Label sets bound so far, by label names."""
 
 
 class Term(NamedTuple):

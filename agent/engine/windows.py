@@ -63,20 +63,31 @@ def whole(column: Column) -> Column:
 
 def judge(function: str, column: Column | None, window: float, now: float) -> Value:
     """One window function over one column, which may be missing; None for unknown."""
-    column = whole(column) if column else None
-    present = column is not None and len(column.times) > 0
+    still = column is not None and _still(column.values)
+    column = whole(column) if column is not None and not still else column
     if function == "absent":
-        return not present
+        return column is None or not column.times
     if function == "count":
         return float(len(column.times)) if column is not None else 0.0
-    if column is None or not present:
+    if column is None or not column.times:
         return None
     times, values = column
     if function in OWN_RULES:
         return _number(OWN_RULES[function](times, values)) if fresh(times, now) else None
     if not enough(times, window, now):
         return None
+    if still and function in OF_STILL:
+        return values[-1] if OF_STILL[function] else 0.0
     return _number(COVERED[function](times, values))
+
+
+def _still(values: Sequence[float]) -> bool:
+    """Whether all values are one number: most series of most processes over most windows, and cheap to tell."""
+    if not isinstance(values, array) or not values or values[0] != values[0]:
+        return False
+    raw = values.tobytes()
+    size = values.itemsize
+    return raw[size:] == raw[:-size]
 
 
 def _number(value: Value) -> Value:
@@ -84,7 +95,8 @@ def _number(value: Value) -> Value:
 
 
 def _drops(values: Sequence[float]) -> bool:
-    return any(map(operator.gt, values, islice(values, 1, None)))
+    listed = list(values)
+    return sorted(listed) != listed  # half the time of comparing neighbours
 
 
 def increase(times: Sequence[float], values: Sequence[float]) -> float:
@@ -154,6 +166,11 @@ COVERED: dict[str, Compute] = {
     "p99": _percentile(0.99),
 }
 """Functions that need :func:`enough` data. ``increase`` is what ``delta`` means on a counter."""
+
+OF_STILL = dict.fromkeys(("avg", "min", "max", "p50", "p90", "p95", "p99"), True) | dict.fromkeys(
+    ("rate", "increase", "delta", "slope", "stddev", "changes"), False
+)
+"""Functions whose answer for a series that stands still is its value (True) or nothing (False)."""
 
 OWN_RULES: dict[str, Compute] = {"last": lambda t, v: v[-1], "grow": grow, "floor_slope": floor_slope}
 """Functions that only need the newest sample to be fresh and judge for themselves whether they know enough."""
