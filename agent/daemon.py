@@ -83,7 +83,7 @@ class Daemon:
     async def _work(self, ready: Callable[[str], None]) -> None:
         async with asyncio.TaskGroup() as group:
             organs = [
-                group.create_task(self.agent.watch.run(self.agent.after_round), name="watch"),
+                group.create_task(self.agent.watch.run(self._after_round), name="watch"),
                 group.create_task(self.casework.run(), name="casework"),
                 group.create_task(self._heartbeat(), name="heartbeat"),
                 group.create_task(self._mind_the_budget(), name="budget"),
@@ -104,6 +104,10 @@ class Daemon:
             task.cancel()
         if self._asked:
             await asyncio.wait(self._asked, timeout=GOODBYE_S)
+
+    def _after_round(self) -> None:
+        self.agent.after_round()
+        self.page.prepare()
 
     async def _settle(self) -> None:
         """Once started: what was imported stays out of every later garbage collection, and what start-up freed goes back.

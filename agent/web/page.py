@@ -20,6 +20,8 @@ PREFIX = "anfl_"
 OPENMETRICS = "application/openmetrics-text; version=1.0.0; charset=utf-8"
 PLAIN = "text/plain; version=0.0.4; charset=utf-8"
 _GZIP_PIECE = 256 << 10  # about 3 ms of work at level 1 between two turns of the loop
+REGULAR, ROW_TICKS = 3, 2
+"""So many scrapes, no two further apart than so many ticks, and the next page is made before it is asked for."""
 _LABEL = str.maketrans({"\\": "\\\\", '"': '\\"', "\n": "\\n"})
 _HELP = str.maketrans({"\\": "\\\\", "\n": "\\n"})
 
@@ -106,6 +108,17 @@ class Page:
         self._texts: dict[bool, bytes] = {}
         self._zipped: dict[bool, bytes] = {}
         self._zipping = asyncio.Lock()
+        self._regular = (False, 0, 0)  # the form last asked for, at which tick, and for the how-many-eth time in a row
+
+    def prepare(self) -> None:
+        """To be called when a tick is over. One who asks at every tick finds the page ready, made while its series were at hand."""
+        openmetrics, tick, in_a_row = self._regular
+        if in_a_row < REGULAR or self._ring.ticks - tick > ROW_TICKS:
+            return
+        text = self.text(openmetrics)
+        if len(text) <= _GZIP_PIECE:
+            packer = _packer()
+            self._zipped[openmetrics] = packer.compress(text) + packer.flush()
 
     def text(self, openmetrics: bool = False) -> bytes:
         """The page as of the newest tick."""
@@ -119,6 +132,9 @@ class Page:
 
     async def zipped(self, openmetrics: bool = False) -> bytes:
         """The page compressed (gzip, level 1), once a tick however many ask; large pages in pieces, so that the loop turns."""
+        _, tick, in_a_row = self._regular
+        if (now := self._ring.ticks) > tick:
+            self._regular = (openmetrics, now, in_a_row + 1 if now - tick <= ROW_TICKS else 0)
         async with self._zipping:
             text = self.text(openmetrics)
             found = self._zipped.get(openmetrics)
@@ -141,8 +157,12 @@ class Page:
         self._on_render(time.perf_counter() - began)
 
 
+def _packer() -> zlib._Compress:
+    return zlib.compressobj(1, zlib.DEFLATED, 31)
+
+
 async def _gzip(text: bytes) -> bytes:
-    packer = zlib.compressobj(1, zlib.DEFLATED, 31)
+    packer = _packer()
     parts = []
     for start in range(0, len(text), _GZIP_PIECE):
         parts.append(packer.compress(text[start : start + _GZIP_PIECE]))

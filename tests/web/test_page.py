@@ -138,6 +138,29 @@ async def test_the_compressed_page_is_the_page() -> None:
     assert await page.zipped() is packed
 
 
+async def test_one_who_asks_at_every_tick_finds_the_page_ready() -> None:
+    """A scraper that comes seldom makes nobody render for nothing."""
+    ring = filled()
+    renders: list[float] = []
+    page = Page(ring, METRICS, eof, renders.append)
+
+    async def ticks(count: int, every: int) -> list[int]:
+        """How often the page was rendered before it was asked for, at each asking."""
+        early = []
+        for i in range(count):
+            ring.add(ring.now + 1, SAMPLES[:2])
+            before = len(renders)
+            page.prepare()
+            if i % every == 0:
+                early.append(len(renders) - before)
+                assert gzip.decompress(await page.zipped()) == page.text()
+        return early
+
+    assert await ticks(60, 15) == [0] * 4
+    assert len(renders) == 4
+    assert await ticks(10, 1) == [0] * 4 + [1] * 6
+
+
 @pytest.mark.parametrize("openmetrics", [False, True])
 def test_own_counters_stand_at_the_foot(openmetrics: bool) -> None:
     """The whole page, appendix included, parses."""
