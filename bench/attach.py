@@ -277,6 +277,11 @@ async def starts(bench: Bench, found: dict[str, str], tries: int) -> list[dict[s
             f"| {row['minor']} | {done} of {tries} | {statistics.median(plain):.2f} | {max(plain):.2f} | {hog:.2f} | "
             f"{max(row['pauses']):.2f} | {sum(good)} of {len(good)} |"
         )
+        for each, well in zip(targets, good, strict=True):
+            if not well:
+                print(
+                    f"  not well: process {each.pid} {each.args[1]}, exit {each.poll()}, {state_of(each.pid)}, {bench.progress(each)}"
+                )
         for words in row["failures"]:
             print(f"  failed: {words}")
     return rows

@@ -14,9 +14,9 @@ import json
 import os
 import sys
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, TypeVar
 
 from agent.errors import Refused, Unavailable
 from agent.host import attach_gate, attach_guard, procs
@@ -38,6 +38,7 @@ CAP_BYTES = 40 << 20
 """Largest capture of one stage; with its analysis 64 MiB of disk at most."""
 STAGES_MAX = 3
 
+T = TypeVar("T")
 Choice = Callable[[attach_gate.Admitted], Stage]
 
 
@@ -145,7 +146,7 @@ async def attach(
         target = await lane.run(lambda: attach_gate.admit(pid), 2 * FILE_S)
         stage = choose if isinstance(choose, Stage) else choose(target)
         total_s = STAGES_MAX * (wait_s + 2 * START_S) + 120.0
-        made = asyncio.ensure_future(
+        prepared, cancelled = await _through(
             lane.run(
                 lambda: prepare(
                     target, stage, gdb=gdb, ledger=ledger, state_dir=state_dir, wait_s=wait_s, total_s=total_s, cap=cap
@@ -153,15 +154,16 @@ async def attach(
                 2 * FILE_S,
             )
         )
-        try:
-            prepared = await asyncio.shield(made)
-        except asyncio.CancelledError:
-            await asyncio.shield(_undo(made, ledger))
-            raise
-        guard = await asyncio.shield(_start_guard(prepared, ledger))
+        if cancelled:
+            prepared.place.remove()
+            ledger.release(prepared.lock)
+            raise asyncio.CancelledError
+        guard, cancelled = await _through(_start_guard(prepared, ledger))
         watched = Watched(target, prepared.place, prepared.token, guard, lane, began, cap, [stage])
         reader = asyncio.ensure_future(_read_events(guard, watched.events))
         try:
+            if cancelled:
+                raise asyncio.CancelledError
             yield watched
         finally:
             await asyncio.shield(_leave(watched, reader, ledger, prepared.lock))
@@ -169,11 +171,16 @@ async def attach(
         lane.close()
 
 
-async def _undo(made: asyncio.Future[Prepared], ledger: Ledger) -> None:
-    with contextlib.suppress(Exception):
-        prepared = await made
-        prepared.place.remove()
-        ledger.release(prepared.lock)
+async def _through(call: Awaitable[T]) -> tuple[T, bool]:
+    """The call's result even if we are cancelled meanwhile (and whether we were): what it makes must not be lost."""
+    task = asyncio.ensure_future(call)
+    cancelled = False
+    while not task.done():
+        try:
+            await asyncio.shield(task)
+        except asyncio.CancelledError:
+            cancelled = True
+    return task.result(), cancelled
 
 
 async def _start_guard(prepared: Prepared, ledger: Ledger) -> asyncio.subprocess.Process:

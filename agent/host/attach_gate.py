@@ -20,8 +20,10 @@ WATCH_S = 2.0
 BLOCKED_S = 0.5
 """A thread in uninterruptible sleep for so long, without a switch, may stay there."""
 LOOK_S = 0.03
-ENOUGH_S = 0.15
+ENOUGH_S = 0.12
 """Shortest watch: long enough to tell a busy process from one that merely wakes."""
+ASKS = 15
+"""Looks at what it runs before it is taken for no Python."""
 OLDEST, NEWEST = (3, 9), (3, 13)
 
 
@@ -100,7 +102,12 @@ def check_state(pid: int) -> None:
 
 def check_python(pid: int) -> str:
     """The target's Python version, if memray can be brought into it."""
-    python = procs.python_minor(pid)
+    python = None
+    for _ in range(ASKS):  # while it waits for its disk it is not asked for its memory map, and so not known
+        python = procs.python_minor(pid)
+        if python is not None:
+            break
+        time.sleep(LOOK_S / 2)
     if python is None:
         raise Refused(
             f"process {pid} is not a Python program", help="name the Python process itself, for example a child of this one"

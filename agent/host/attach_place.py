@@ -132,7 +132,7 @@ def _make_in(parent: int, path: str, name: str, uid: int, gid: int) -> Place:
             os.fchmod(opened[1], 0o755)
             os.mkdir("out", 0o700, dir_fd=opened[1])
             opened.append(beneath(opened[1], "out"))
-            if (os.geteuid(), os.getegid()) != (uid, gid):
+            if os.geteuid() != uid:
                 os.fchown(opened[2], uid, gid)
         except OSError:
             shutil.rmtree(name, dir_fd=parent, ignore_errors=True)
@@ -154,13 +154,18 @@ class Ledger:
         """The lock's descriptor; :class:`Refused` while another capture of the process runs."""
         os.makedirs(self.folder, mode=0o700, exist_ok=True)
         self.sweep()
-        fd = os.open(os.path.join(self.folder, f"{pid}.json"), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-        try:
-            fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
-            os.close(fd)
-            raise Refused(f"process {pid} is being captured already", help="wait until that capture has ended") from None
-        return fd
+        path = os.path.join(self.folder, f"{pid}.json")
+        while True:
+            fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+            try:
+                fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except OSError:
+                os.close(fd)
+                raise Refused(f"process {pid} is being captured already", help="wait until that capture has ended") from None
+            with contextlib.suppress(FileNotFoundError):
+                if os.path.samestat(os.stat(path), os.fstat(fd)):
+                    return fd
+            os.close(fd)  # swept away between opening and locking it
 
     def note(self, fd: int, pid: int, start: float, place: Place) -> None:
         """Write down what to remove should everyone die."""
