@@ -115,7 +115,7 @@ def identity(pid: int, proc: str = "/proc") -> Identity:
     variables = environment(optional(pid, "environ", proc)) if calm else {}
     where = place(optional(pid, "cgroup", proc), variables)
     exe = _exe(pid, proc)
-    python = _python(pid, exe, proc) if calm else None
+    python = _python(pid, exe, proc, calm=calm)
     if stat(pid, proc).start_ticks != first.start_ticks:
         raise NoSuchProcess(pid)
     return Identity(
@@ -148,7 +148,7 @@ def python_minor(pid: int, proc: str = "/proc") -> str | None:
         raise NotPermitted(pid, "its executable and memory map") from None
     except OSError:
         return None
-    return _python(pid, exe, proc) if now.state != "D" else None
+    return _python(pid, exe, proc, calm=now.state != "D")
 
 
 def tree(pid: int, proc: str = "/proc") -> tuple[int, ...]:
@@ -225,8 +225,10 @@ def _exe(pid: int, proc: str) -> bytes:
         return b""
 
 
-def _python(pid: int, exe: bytes, proc: str) -> str | None:
+def _python(pid: int, exe: bytes, proc: str, *, calm: bool) -> str | None:
     if named := _PYTHON_EXE.search(exe.removesuffix(b" (deleted)")):
         return named[1].decode()
+    if not calm:  # reading the map could hang with it
+        return None
     mapped = _PYTHON_MAPPED.search(optional(pid, "maps", proc, _MAPS_LIMIT))
     return (mapped[1] or mapped[2]).decode() if mapped else None
