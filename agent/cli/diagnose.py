@@ -11,7 +11,7 @@ import click
 
 from agent import config as configuration
 from agent.cli._output import Progress, colour, print_json
-from agent.errors import AgentError, Unavailable, UsageError
+from agent.errors import AgentError, Refused, Unavailable, UsageError
 from agent.yamlfile import parse_duration
 
 
@@ -82,10 +82,16 @@ def _ask_daemon(config: configuration.Config, request: dict[str, Any], progress:
     socket = configuration.reachable_socket(config)
     try:
         agentsock.reach(socket)
-    except Unavailable as none:
+        return _answer(socket, request, progress)
+    except (Unavailable, Refused) as none:
         if os.path.lexists(socket):
             progress(f"{none.message} ({socket}); sampling here instead")
         return None
+
+
+def _answer(socket: str, request: dict[str, Any], progress: Progress) -> dict[str, Any]:
+    from agent.host import agentsock
+
     for line in agentsock.stream(socket, "/v1/diagnose", request):
         if "progress" in line:
             progress(line["progress"])

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import http
 import http.client
 import json
 import socket
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from agent.errors import AgentError, Unavailable
+from agent.errors import AgentError, Refused, Unavailable
 
 CONNECT_S = 2.0
 ANSWER_S = 120.0
@@ -70,7 +71,7 @@ def ask(
 ) -> Iterator[dict[str, Any]]:
     """The lines of the agent's answer as they come.
 
-    :class:`Unavailable` if no agent can be reached, AgentError if it refuses or stops in the middle.
+    :class:`Unavailable` if no agent can be reached, Refused if this user may not ask that, AgentError if it stops in the middle.
     """
     connection = _Connection(path, timeout)
     try:
@@ -106,8 +107,9 @@ def _broken(what: str, path: str) -> AgentError:
 
 
 def _refused(response: http.client.HTTPResponse) -> AgentError:
+    kind = Refused if response.status == http.HTTPStatus.FORBIDDEN else AgentError
     try:
         told = json.loads(response.read(65536))
-        return AgentError(told["message"], help=told["help"], where=told["where"], exit_code=told["exit_code"])
+        return kind(told["message"], help=told["help"], where=told["where"], exit_code=told["exit_code"])
     except (ValueError, KeyError, TypeError):
         return AgentError(f"the agent answered {response.status} {response.reason}", help="is it another version?", exit_code=3)

@@ -49,7 +49,7 @@ class Shelf:
         os.makedirs(self.folder, mode=0o700, exist_ok=True)
         if os.geteuid() == 0:
             owner = os.stat(os.path.dirname(self.folder) or ".")
-            os.chown(self.folder, owner.st_uid, owner.st_gid)
+            os.chown(self.folder, owner.st_uid, owner.st_gid, follow_symlinks=False)  # its owner may have put a link there
 
     def _files(self) -> list[tuple[float, int, str]]:
         files = []

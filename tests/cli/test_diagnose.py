@@ -11,6 +11,7 @@ import pytest
 
 from agent import app
 from agent.cli import diagnose
+from agent.errors import Refused
 from agent.host import agentsock
 from tests.cli.conftest import Call
 
@@ -99,6 +100,24 @@ def test_a_socket_that_leads_nowhere_is_mentioned(call: Call, agent: Agent, tmp_
     (tmp_path / "agent.sock").write_text("")
     assert "left its socket behind" in call("--config", str(config), "diagnose").err
     assert call("--config", str(config), "diagnose", "--json").err == ""
+
+
+def test_what_the_agent_may_not_tell_this_user_is_looked_at_here(
+    call: Call, agent: Agent, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As far as this user's own rights go."""
+    config = tmp_path / "config.yaml"
+    config.write_text(f"socket: {tmp_path}/agent.sock\n")
+    (tmp_path / "agent.sock").write_text("")
+
+    def refuse(path: str, route: str, body: object) -> Iterator[dict[str, Any]]:
+        raise Refused("not allowed: the host is everybody's")
+        yield
+
+    monkeypatch.setattr(agentsock, "stream", refuse)
+    done = call("--config", str(config), "diagnose")
+    assert (done.code, "from burst" in done.out) == (0, True)
+    assert done.err.startswith("… not allowed: the host is everybody's")
 
 
 def test_an_error_of_the_agent_is_ours(call: Call, agent: Agent) -> None:
