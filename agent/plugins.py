@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -98,14 +99,18 @@ def read_rules(plugins: Plugins, config: Config) -> tuple[RuleSet, list[Problem]
 
 
 def read_folder(folder: Path) -> dict[str, str]:
-    """Path → text of every tree file of a folder (not of its sub-folders); ConfigError names one that cannot be read."""
+    """Path → text of every tree file of a folder (not of its sub-folders); ConfigError names what cannot be read."""
     texts = {}
-    for path in sorted(folder.glob("*.yaml")):
-        try:
-            texts[str(path)] = path.read_text(encoding="utf-8")
-        except (OSError, UnicodeDecodeError) as error:
-            why = getattr(error, "strerror", None) or str(error)
-            raise ConfigError(f"cannot read this rule file: {why}", where=str(path), help="check its mode and owner") from None
+    path = folder
+    try:
+        for name in sorted(os.listdir(folder)):
+            path = folder / name
+            if path.suffix == ".yaml":
+                texts[str(path)] = path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        why = getattr(error, "strerror", None) or str(error)
+        what = "folder of rules" if path == folder else "rule file"
+        raise ConfigError(f"cannot read this {what}: {why}", where=str(path), help="check its mode and owner") from None
     return texts
 
 

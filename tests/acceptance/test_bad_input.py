@@ -79,6 +79,11 @@ def test_a_file_that_may_not_be_read_is_told_with_the_reason(nobody: Command) ->
     done = nobody("diagnose", config=nobody.config(f"rules_dir: {rule.parent}\n"))
     assert done.code == 2
     assert f"{rule}: cannot read this rule file: Permission denied" in done.err
+    rule.parent.chmod(0o000)
+    done = nobody("diagnose", config=nobody.config(f"rules_dir: {rule.parent}\n"))
+    rule.parent.chmod(0o755)
+    assert done.code == 2
+    assert f"{rule.parent}: cannot read this folder of rules: Permission denied" in done.err
     assert not (nobody.home / "state").exists()
 
 
