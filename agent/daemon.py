@@ -37,6 +37,8 @@ RELOAD_S = 30.0
 GOODBYE_S = 3.0
 BUDGET_EVERY_S = 60.0
 TRIM_AFTER_S = 3.0
+GC_AFTER = 20_000
+"""New objects before the garbage collector looks; the samples of a tick live for milliseconds and are not its business."""
 
 
 class Daemon:
@@ -119,6 +121,7 @@ class Daemon:
             await asyncio.wait_for(self._stop.wait(), TRIM_AFTER_S)
         gc.collect()
         gc.freeze()
+        gc.set_threshold(GC_AFTER)
         gc.enable()
         with contextlib.suppress(OSError, AttributeError):
             ctypes.CDLL("libc.so.6").malloc_trim(0)
