@@ -279,9 +279,8 @@ async def starts(bench: Bench, found: dict[str, str], tries: int) -> list[dict[s
         )
         for each, well in zip(targets, good, strict=True):
             if not well:
-                print(
-                    f"  not well: process {each.pid} {each.args[1]}, exit {each.poll()}, {state_of(each.pid)}, {bench.progress(each)}"
-                )
+                print(f"  not well: {each.args[1]}, exit {each.poll()}, {state_of(each.pid)}, {bench.progress(each)}")
+                print(subprocess.run(["py-spy", "dump", "-p", str(each.pid)], capture_output=True, text=True).stdout)  # noqa: ASYNC221
         for words in row["failures"]:
             print(f"  failed: {words}")
     return rows

@@ -34,8 +34,8 @@ GUARD_S = 8.0
 FILE_S = 5.0
 """A file system that does not answer for so long is given up."""
 POLL_S = 0.02
-CAP_BYTES = 40 << 20
-"""Largest capture of one stage; with its analysis 64 MiB of disk at most."""
+CAP_BYTES = 36 << 20
+"""Largest capture of one stage; with a bundle beside it 64 MiB of disk."""
 STAGES_MAX = 3
 
 T = TypeVar("T")

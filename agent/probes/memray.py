@@ -30,17 +30,20 @@ from agent.probes._memray_verdict import Verdict, judge
 
 BUSY = 0.3
 """Cores; a target below it is tracked object by object at once: four times slower, it still gets by."""
-CAP, CAP_DEEP = 10 << 20, 40 << 20
+CAP, CAP_DEEP = 10 << 20, 36 << 20
 """Bytes of capture a stage may write; reading takes about 0.4 CPU seconds a MiB."""
 READ_MEMORY = 256 << 20
 READ_CPU_S = 60
-READ_S = 20.0
+READ_S, READ_DEEP_S = 20.0, 60.0
 WHOLE_S, WHOLE_DEEP_S = 15.0, 60.0
 """The flame graph is drawn in what is left of this; the verdict does not wait for it."""
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 """Where our own packages are, whether installed or in a checkout."""
 MAPS_LIMIT = 2 << 30
 """Above this resident size the page counts are not read: they take the target's memory-map lock for 9 ms per GiB."""
+
+Pages = tuple[float, float] | None
+"""Private and shared bytes of a process, where they may be asked for."""
 
 
 @dataclass
@@ -76,11 +79,11 @@ class Probe:
         until = time.monotonic() + (WHOLE_DEEP_S if tools.deep else WHOLE_S)
         pid = await once("probe-memray", lambda: python_of(pid_of(target)), 5.0)
         before = await _pages(pid)
-        cap = CAP_DEEP if tools.deep else CAP
-        async with attach(pid, self._first, state_dir=tools.state_dir, wait_s=READ_S, cap=cap) as watched:
+        cap, read_s = (CAP_DEEP, READ_DEEP_S) if tools.deep else (CAP, READ_S)
+        async with attach(pid, self._first, state_dir=tools.state_dir, wait_s=read_s, cap=cap) as watched:
             await watched.started()
-            captured, verdict, seen = await self._stages(watched, before)
-            left = max(2.0, min(READ_S, until - time.monotonic()))
+            captured, verdict, seen = await self._stages(watched, before, read_s)
+            left = max(2.0, min(read_s, until - time.monotonic()))
             artifacts = await _flame_graph(captured, tools.artifacts_dir, pid, left)
             await watched.finish()
         return Evidence(
@@ -99,24 +102,24 @@ class Probe:
             return Stage("pymalloc", max(3.0, 0.75 * self.seconds))
         return Stage("default", max(2.0, 0.5 * self.seconds))
 
-    async def _stages(self, watched: Watched, before: tuple[float, float] | None) -> tuple[Captured, Verdict, Facts]:
+    async def _stages(self, watched: Watched, before: Pages, read_s: float) -> tuple[Captured, Verdict, Facts]:
         captured = await watched.finished()
-        verdict, seen = await self._judge(watched, captured, before)
+        verdict, seen = await self._judge(watched, captured, before, read_s)
         if self.stage != "auto":
             return captured, verdict, seen
         if not verdict.settled:
             await watched.go_on(Stage("pymalloc", max(2.0, 0.375 * self.seconds)))
             captured = await watched.finished()
-            verdict, seen = await self._judge(watched, captured, before)
+            verdict, seen = await self._judge(watched, captured, before, read_s)
         if verdict.word == "native" and "native_share" not in verdict.culprits:
             await watched.go_on(Stage("native", max(2.0, 0.375 * self.seconds)))
             captured = await watched.finished()
-            verdict, seen = await self._judge(watched, captured, before)
+            verdict, seen = await self._judge(watched, captured, before, read_s)
         return captured, verdict, seen
 
-    async def _judge(self, watched: Watched, captured: Captured, before: tuple[float, float] | None) -> tuple[Verdict, Facts]:
+    async def _judge(self, watched: Watched, captured: Captured, before: Pages, read_s: float) -> tuple[Verdict, Facts]:
         pid = watched.target.pid
-        found = table(await _read(captured.capture_fd, pid), captured.last.get("resident"))
+        found = table(await _read(captured.capture_fd, pid, read_s), captured.last.get("resident"))
         now = await _pages(pid)
         pages = (now[0] - before[0], now[1] - before[1]) if now and before else None
         age = time.time() - watched.target.start_time
@@ -131,9 +134,9 @@ def _child(*argv: str) -> tuple[list[str], Mapping[str, str]]:
     return [sys.executable, "-m", *argv], keep
 
 
-async def _read(fd: int, pid: int) -> dict[str, Any]:
+async def _read(fd: int, pid: int, seconds: float) -> dict[str, Any]:
     argv, env = _child("agent.probes._memray_read", f"/proc/{os.getpid()}/fd/{fd}", f"/proc/{pid}/root")
-    done = await run(argv, timeout=READ_S, env=env, memory=READ_MEMORY, cpu_seconds=READ_CPU_S, nice=5)
+    done = await run(argv, timeout=seconds, env=env, memory=READ_MEMORY, cpu_seconds=READ_CPU_S, nice=5)
     try:
         found = json.loads(done.out) if done.rc == 0 else None
     except (ValueError, RecursionError):
@@ -150,16 +153,16 @@ async def _flame_graph(captured: Captured, folder: str, pid: int, seconds: float
     path = os.path.join(folder, f"memray-{pid}-{int(time.time())}.html")
     source = f"/proc/{os.getpid()}/fd/{captured.capture_fd}"
     argv, env = _child("memray", "flamegraph", "--leaks", "--force", "-o", path, source)
-    done = await run(argv, timeout=seconds, env=env, memory=2 * READ_MEMORY, cpu_seconds=READ_CPU_S, nice=5)
+    done = await run(argv, timeout=seconds, env=env, memory=READ_MEMORY, cpu_seconds=READ_CPU_S, nice=5)
     return (Artifact("flamegraph", path),) if done.rc == 0 else ()
 
 
-async def _pages(pid: int) -> tuple[float, float] | None:
+async def _pages(pid: int) -> Pages:
     """Private and shared bytes of the process; None where it is too large to ask, or may not be asked."""
     return await once("probe-memray", lambda: _rollup(pid), 5.0)
 
 
-def _rollup(pid: int) -> tuple[float, float] | None:
+def _rollup(pid: int) -> Pages:
     try:
         resident = int(read_once(f"/proc/{pid}/statm").split()[1]) * os.sysconf("SC_PAGE_SIZE")
         if resident > MAPS_LIMIT:
