@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 
 from agent.engine.diagnose import Assessment, Scope, assess
 from agent.engine.evaluate import JudgeState, judge
+from agent.engine.rounds import RoundCache
 from agent.engine.ruletestcases import COMPARISON, Case
 from agent.engine.ruletestfile import ExpectFile
 from agent.engine.trees import RuleSet
@@ -28,6 +29,12 @@ class Seen:
 
     answers: set[tuple[str, str]] = field(default_factory=set)
     roots: set[str] = field(default_factory=set)
+
+    def note(self, assessment: Assessment) -> None:
+        """Add what one diagnosis shows."""
+        for walk in assessment.walks:
+            self.answers |= {(f"{walk.tree.name}.{o.check.id}", o.answer) for o in walk.outcomes.values()}
+        self.roots |= {f.id for f in (*assessment.causes, *assessment.elsewhere)}
 
     def unseen(self, rules: RuleSet) -> list[str]:
         """What no case shows: a check that was never true or never false, a cause that never was the root."""
@@ -53,65 +60,73 @@ def run(rules: RuleSet, cases: Iterable[Case], seen: Seen | None = None) -> list
     return [CaseResult(c.file, c.name, tuple(failures(rules, c, seen if seen is not None else Seen()))) for c in cases]
 
 
-def failures(rules: RuleSet, case: Case, seen: Seen, states: bool = True) -> list[str]:
-    """What a case expected and did not get; without ``states`` the judge's rounds are left out."""
+def failures(rules: RuleSet, case: Case, seen: Seen) -> list[str]:
+    """What a case expected and did not get."""
     found: list[str] = []
-    state, rounds = JudgeState(), _Rounds(rules, case)
-    for expect in sorted(case.expect, key=lambda e: e.at):
-        if expect.state is not None and states:
-            state = rounds.until(expect.at, state)
-            found += _differs(expect.at, "state", rounds.word(state), expect.state)
-        found += _compare(_assessed(rules, case, expect.at, seen), expect)
+    states = _States(rules, case)
+    for expect in case.expect:
+        found += states.differ(expect)
+        steps = trace(rules, case, expect.at)
+        seen.note(steps[-1])
+        found += compare(steps[-1], expect)
     return found
 
 
-class _Rounds:
+def state_failures(rules: RuleSet, case: Case, cache: RoundCache) -> list[str]:
+    """Only the expected states that did not come."""
+    states = _States(rules, case, cache)
+    return [line for expect in case.expect for line in states.differ(expect)]
+
+
+class _States:
     """The judge's rounds of one case, only over the case's trees."""
 
-    def __init__(self, rules: RuleSet, case: Case) -> None:
-        self._case = case
+    def __init__(self, rules: RuleSet, case: Case, cache: RoundCache | None = None) -> None:
+        self._case, self._cache = case, cache
         self._rules = RuleSet({n: t for n, t in rules.trees.items() if not case.trees or n in case.trees}, rules.causes)
+        self._state = JudgeState()
         self._next = 0.0
         self._ended = "ok"
 
-    def until(self, at: float, state: JudgeState) -> JudgeState:
-        """All rounds up to a moment."""
-        while self._next <= at + 1e-9:
-            state, transitions = judge(self._rules, self._case.view.at(self._next), state)
+    def differ(self, expect: ExpectFile) -> list[str]:
+        """All rounds up to a moment, if its state matters; expectations come in order of time."""
+        if expect.state is None:
+            return []
+        while self._next <= expect.at + 1e-9:
+            self._state, transitions = judge(self._rules, self._case.view.at(self._next), self._state, cache=self._cache)
             for transition in transitions:
                 self._ended = transition.to if transition.to in ("resolved", "gone") else "ok"
             self._next += PERIOD
-        return state
+        return _differs(expect.at, "state", self._word(), expect.state)
 
-    def word(self, state: JudgeState) -> str:
+    def _word(self) -> str:
         """The worst phase of any instance; how the last one ended if none is left."""
-        phases = {s.phase for s in state.symptoms.values()}
+        phases = {s.phase for s in self._state.symptoms.values()}
         return "firing" if "firing" in phases else "pending" if phases else self._ended
 
 
-def _assessed(rules: RuleSet, case: Case, at: float, seen: Seen) -> Assessment:
-    """The walk at a moment, its looks answered from the file until no more is asked."""
+def trace(rules: RuleSet, case: Case, at: float) -> list[Assessment]:
+    """The walk at a moment, again after each closer look answered from the file, until no more is asked."""
     target = Target("process", pid=case.target) if case.target else Target()
     scope = Scope(target, case.pids, frozenset(case.trees))
     answers: dict[ProbeKey, Evidence] = {}
-    assessment = assess(rules, case.view.at(at), scope, answers)
-    for _ in range(MOST_LOOKS):
-        new = {r.key: e for r in (*assessment.wanted, *assessment.further) if (e := _canned(case, r.key)) is not None}
+    steps = [assess(rules, case.view.at(at), scope, answers)]
+    while len(steps) < MOST_LOOKS:
+        asked = (*steps[-1].wanted, *steps[-1].further)
+        new = {r.key: e for r in asked if (e := _canned(case, r.key)) is not None}
         if not new:
             break
         answers |= new
-        assessment = assess(rules, case.view.at(at), scope, answers)
-    for walk in assessment.walks:
-        seen.answers |= {(f"{walk.tree.name}.{o.check.id}", o.answer) for o in walk.outcomes.values()}
-    seen.roots |= {f.id for f in (*assessment.causes, *assessment.elsewhere)}
-    return assessment
+        steps.append(assess(rules, case.view.at(at), scope, answers))
+    return steps
 
 
 def _canned(case: Case, key: ProbeKey) -> Evidence | None:
     return case.probes.get((key.probe, key.pid)) or case.probes.get((key.probe, None))
 
 
-def _compare(got: Assessment, expect: ExpectFile) -> list[str]:
+def compare(got: Assessment, expect: ExpectFile) -> list[str]:
+    """Where a diagnosis is not what was expected."""
     at, roots = expect.at, [f.id for f in got.causes]
     found: list[str] = []
     if expect.root is not None:

@@ -19,7 +19,7 @@ from agent.yamlfile import Node, Text, convert, did_you_mean, fill, parse
 
 @dataclass(frozen=True)
 class Case:
-    """A case ready to run. ``probes`` are canned looks by (probe, pid or None for any)."""
+    """A case ready to run. ``probes`` are canned looks by (probe, pid or None for any), ``expect`` is in order of time."""
 
     file: str
     name: str
@@ -70,7 +70,8 @@ class _Maker:
         events = [Event(e.at, e.kind, labels(**e.labels), e.text) for e in case.events]
         probes = self._probes(whole.probes, case.probes)
         target = case.target if case.target is not None else (pids[0] if pids else None)
-        return Case(file, str(case.name), tuple(map(str, trees)), target, pids, TableView(columns, events), probes, case.expect)
+        view, expect = TableView(columns, events), tuple(sorted(case.expect, key=lambda e: e.at))
+        return Case(file, str(case.name), tuple(map(str, trees)), target, pids, view, probes, expect)
 
     def _series(self, key: Text) -> tuple[str, Labels]:
         """``name{pid=1}``, with exactly the labels the metric declares."""
