@@ -118,7 +118,8 @@ class Daemon:
         The command switched the collector off: start-up makes much and frees little.
         """
         with contextlib.suppress(TimeoutError):
-            await asyncio.wait_for(self._stop.wait(), TRIM_AFTER_S)
+            async with asyncio.timeout(TRIM_AFTER_S):
+                await self._stop.wait()
         gc.collect()
         gc.freeze()
         gc.set_threshold(GC_AFTER)

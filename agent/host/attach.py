@@ -219,7 +219,8 @@ async def _leave(watched: Watched, reader: asyncio.Future[None], ledger: Ledger,
     if watched.guard.stdin is not None:
         watched.guard.stdin.close()
     with contextlib.suppress(TimeoutError):
-        await asyncio.wait_for(watched.guard.wait(), GUARD_S)
+        async with asyncio.timeout(GUARD_S):
+            await watched.guard.wait()
     reader.cancel()
     await asyncio.gather(reader, return_exceptions=True)
     for fd in watched.fds:

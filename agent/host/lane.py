@@ -54,7 +54,9 @@ class Lane:
         self._busy = True
         self._jobs.put((call, loop, future))
         try:
-            return await asyncio.wait_for(asyncio.shield(future), timeout)
+            # not wait_for: before Python 3.12 it swallows a cancel that arrives together with the result
+            async with asyncio.timeout(timeout):
+                return await asyncio.shield(future)
         except TimeoutError:
             if future.done():  # the call itself raised TimeoutError, in time
                 return future.result()

@@ -119,7 +119,8 @@ async def _end(process: asyncio.subprocess.Process, stop: signal.Signals) -> Non
         with contextlib.suppress(ProcessLookupError):
             os.killpg(process.pid, sign)
         with contextlib.suppress(TimeoutError):
-            await asyncio.wait_for(process.wait(), GRACE_S)
+            async with asyncio.timeout(GRACE_S):
+                await process.wait()
             if sign == signal.SIGKILL:
                 return
     with contextlib.suppress(ProcessLookupError):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import threading
 
 import pytest
@@ -41,4 +42,25 @@ async def test_a_hung_call_stalls_the_lane_until_it_comes_back() -> None:
     while lane.stalled:
         pass
     assert await lane.run(lambda: 7, 1.0) == 7
+    lane.close()
+
+
+@pytest.mark.parametrize("turns", range(6))
+async def test_a_cancel_that_meets_the_result_is_not_lost(turns: int) -> None:
+    """Whatever the order in which the answer and a cancel arrive, the awaiting task ends."""
+    lane = Lane("t")
+
+    async def work() -> None:
+        await lane.run(lambda: 1, 5.0)
+        await asyncio.Event().wait()
+
+    task = asyncio.ensure_future(work())
+    await asyncio.sleep(0)
+    while lane.stalled:
+        pass  # the answer is on its way to a loop that does not turn
+    for _ in range(turns):
+        await asyncio.sleep(0)
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await asyncio.wait_for(task, 2.0)
     lane.close()
