@@ -64,8 +64,8 @@ class _Maker:
             columns.setdefault(name, {})[found] = self._column(text, interval)
         trees = case.trees or whole.trees
         self._known(trees, self.rules.trees, "tree")
-        for expect in case.expect:
-            self._expected(expect)
+        for one in case.expect:
+            self._expected(one)
         pids = self._processes(case, columns)
         events = [Event(e.at, e.kind, labels(**e.labels), e.text) for e in case.events]
         probes = self._probes(whole.probes, case.probes)
