@@ -49,7 +49,6 @@ class Compiled:
     checks: frozenset[str]
     longest_window: float
     run: Run
-    words: tuple[Token, ...]
     scope: Scope
 
     def evaluate(self, round: Round, instance: Instance) -> Result:
@@ -64,27 +63,25 @@ class Compiled:
 
     def mutants(self) -> list[tuple[str, Compiled]]:
         """Expressions with one comparison or joint turned, or one threshold ten times as high, each with what was changed."""
-        changes = [change for i, word in enumerate(self.words) if (change := self._change(i, word))]
+        _, words, _ = parse(self.text)
+        changes = [change for at in range(len(words)) if (change := self._change(words, at))]
         return [(what, compile_expr(text, self.scope)) for what, text in changes]
 
-    def _change(self, at: int, word: Token) -> tuple[str, str] | None:
+    def _change(self, words: list[Token], at: int) -> tuple[str, str] | None:
+        word = words[at]
         if word.kind == "op" and word.text in FLIPPED:
             new = FLIPPED[word.text]
-        elif word.kind == "number" and not self._is_window(at):
+        elif word.kind == "number" and not _is_window(words, at):
             new = _scaled(word.text)
         else:
             return None
         where = f"at column {word.offset + 1}"
         return f"'{word.text}' became '{new}' {where}", self.text[: word.offset] + new + self.text[word.end :]
 
-    def _is_window(self, at: int) -> bool:
-        """A window is the last argument of a call; changing it a little often changes nothing a test could see."""
-        return at > 0 and self.words[at - 1].text == "," and self.words[at + 1].text == ")"
-
 
 def compile_expr(text: str, scope: Scope) -> Compiled:
     """Check and compile one expression; raises :class:`ExprError` with all problems."""
-    tree, words, slips = parse(text)
+    tree, _, slips = parse(text)
     checker = Checker(text, scope, call)
     typed = checker.visit(tree)
     if slips or checker.problems:
@@ -98,9 +95,13 @@ def compile_expr(text: str, scope: Scope) -> Compiled:
         checks=frozenset(checker.checks),
         longest_window=checker.longest_window,
         run=typed.run,
-        words=tuple(words),
         scope=scope,
     )
+
+
+def _is_window(words: list[Token], at: int) -> bool:
+    """A window is the last argument of a call; changing it a little often changes nothing a test could see."""
+    return at > 0 and words[at - 1].text == "," and words[at + 1].text == ")"
 
 
 def _scaled(text: str) -> str:
