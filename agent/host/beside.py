@@ -7,6 +7,8 @@ import contextlib
 from collections.abc import AsyncIterator, Coroutine
 from typing import Any
 
+AGAIN_S = 1.0
+
 
 @contextlib.asynccontextmanager
 async def beside(work: Coroutine[Any, Any, None], name: str) -> AsyncIterator[None]:
@@ -15,10 +17,15 @@ async def beside(work: Coroutine[Any, Any, None], name: str) -> AsyncIterator[No
     try:
         yield
     except BaseException:
-        task.cancel()
-        await asyncio.wait([task])
+        await _ended(task)
         raise
-    task.cancel()
-    await asyncio.wait([task])
+    await _ended(task)
     if not task.cancelled() and (error := task.exception()) is not None:
         raise error
+
+
+async def _ended(task: asyncio.Task[None]) -> None:
+    """Cancelled again and again: libraries have been known to swallow a cancel that meets an answer."""
+    while not task.done():
+        task.cancel()
+        await asyncio.wait([task], timeout=AGAIN_S)

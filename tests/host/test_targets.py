@@ -1,4 +1,4 @@
-"""Who suffers: real processes, their trees, and work beside a block."""
+"""Who suffers: real processes, their trees."""
 
 from __future__ import annotations
 
@@ -14,7 +14,6 @@ import pytest
 
 from agent.errors import AgentError, UsageError
 from agent.host import targets
-from agent.host.beside import beside
 from agent.host.lane import InlineLane, Lane
 from tests.fakes.clock import FakeClock
 
@@ -95,27 +94,3 @@ async def test_members_of_a_host_are_those_with_series() -> None:
         assert members.now() == (1, 2)
         live.append(3)
         assert members.now() == (1, 2, 3)
-
-
-async def test_work_beside_ends_with_the_block_and_its_failure_is_not_lost() -> None:
-    """An error of the block itself goes first."""
-    ended = asyncio.Event()
-
-    async def endless() -> None:
-        try:
-            await asyncio.Event().wait()
-        finally:
-            ended.set()
-
-    async def broken() -> None:
-        raise ZeroDivisionError("the work")
-
-    async with beside(endless(), "endless"):
-        await asyncio.sleep(0)
-    assert ended.is_set()
-    with pytest.raises(ZeroDivisionError, match="the work"):
-        async with beside(broken(), "broken"):
-            await asyncio.sleep(0)
-    with pytest.raises(ValueError, match="the block"):
-        async with beside(broken(), "broken"):
-            raise ValueError("the block")
