@@ -44,6 +44,8 @@ GARBAGE = 0.15
 """Objects that full collections freed per second over those that survived: above it survivors may be garbage that waits."""
 COMPANION = (0.5, 1.7)
 """A block of which there are as many as tasks (threads, files) were made, in the function that makes them, belongs to them."""
+PER_TASK = 20
+"""Blocks from one place that one task or thread may hold before they are something else's."""
 MAKES_TASKS = frozenset(
     {"create_task", "ensure_future", "_ensure_future", "gather", "run_coroutine_threadsafe", "create_eager_task"}
 )
@@ -86,7 +88,7 @@ def _wakes(rows: Sequence[Row], facts: Facts, found: list[Growth | None]) -> Non
             continue
         creators = set()
         for at, row in enumerate(rows):
-            if found[at] is None and (made(row) or _runs(row, runs)) and _enough(row, grown, kind):
+            if found[at] is None and (made(row) or _held_by(row, runs, grown)) and _enough(row, grown, kind):
                 found[at] = kind
                 if made(row) and (frame := creator(row)):
                     creators.add((frame.function, frame.file))
@@ -121,6 +123,14 @@ def _library_tail(row: Row) -> list[Frame]:
             break
         tail.append(frame)
     return tail
+
+
+def _held_by(row: Row, places: Iterable[Place], grown: float) -> bool:
+    """Born inside a coroutine (thread function) that piles up, and no more of it than those that piled up can hold.
+
+    A server whose every request runs in a task also leaks inside tasks: what stays then outnumbers the few tasks that came.
+    """
+    return row.blocks <= PER_TASK * max(grown, FEW) and _runs(row, places)
 
 
 def _runs(row: Row, places: Iterable[Place]) -> bool:

@@ -116,6 +116,13 @@ def test_tasks_that_come_and_go_own_nothing() -> None:
     assert kinds(rows, facts(blocks=600, tasks=1)) == [Growth.LEAK]
 
 
+def test_a_leak_inside_requests_that_run_in_tasks_is_not_the_tasks() -> None:
+    """A few connections more, each a task, do not own the thousands of objects their requests leave behind."""
+    page = row((2400, 2440, 2430, 2430), Frame("handle_request", APP, 20), Frame("sign", APP, 14), count=900)
+    seen = facts(blocks=3600, tasks=3, coroutines=(Place("handle_request", APP, 20, 3),))
+    assert kinds([page], seen) == [Growth.LEAK]
+
+
 def test_threads_that_pile_up_own_what_their_start_and_their_function_keep() -> None:
     """Also what the interpreter takes for each of them, which has no Python frame."""
     rows = [
