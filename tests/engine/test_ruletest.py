@@ -169,3 +169,18 @@ def test_mutation_finds_what_no_case_would_notice() -> None:
     assert weak.share < 0.5
     assert "memory symptom clear: '<' became '>' at column 17 in 'process_threads < 5'" in weak.survivors
     assert mutate.score(RULES, cases, frozenset({"other"})).total == 0
+
+
+def test_mutation_feels_what_only_strangers_show() -> None:
+    """A case about one process that expects something of another one notices a change there."""
+    stranger = """
+cases:
+  - name: somebody else has them
+    target: 1
+    input: {"process_threads{pid=1}": 2*60, "process_threads{pid=2}": 20*60}
+    expect: [{at: 30s, roots: [], elsewhere: [memory.many-threads]}]
+"""
+    cases, problems = load_cases({"t.yaml": stranger}, RULES, CATALOG)
+    assert problems == []
+    survivors = mutate.score(RULES, cases).survivors
+    assert not [s for s in survivors if s.startswith("memory many expr")]
