@@ -28,7 +28,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 import many_rules
 from load import background
-from meter import Metered, Scraper, busy_seconds, free_port, quantile, slowness
+from meter import Metered, Scraper, busy_seconds, free_port, quantile, slowness, wait_for_calm
 
 HERE = Path(__file__).resolve().parent
 CONTENDERS = ("agent", "psutil", "floor")
@@ -126,6 +126,7 @@ def rounds(count: int, names: list[str], o: argparse.Namespace, rules: Path) -> 
             order = list(names)
             random.Random(number).shuffle(order)
             for name in order:
+                wait_for_calm(o.idle_cores)
                 runs[name].append(measure(name, o.seconds, rules))
                 print(f"{count} {name}: {runs[name][-1]}", file=sys.stderr, flush=True)
     medians = {name: {key: statistics.median(run[key] for run in found) for key in found[0]} for name, found in runs.items()}
@@ -167,6 +168,7 @@ def main() -> None:
     parser.add_argument("--only", default=",".join(CONTENDERS), help="contenders, separated by commas")
     parser.add_argument("--conditions", type=int, default=200, help="conditions of all rules together")
     parser.add_argument("--rules", type=Path, help="folder of trees to start from (default: the shipped ones)")
+    parser.add_argument("--idle-cores", type=float, default=0.0, help="wait up to 5 minutes before each run until so many are idle")
     parser.add_argument("--quick", action="store_true", help="500 processes, one round of 20 s")
     parser.add_argument("--json", type=Path, help="write the figures here")
     o = parser.parse_args()

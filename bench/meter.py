@@ -169,6 +169,17 @@ def busy_seconds() -> float:
     return (sum(f) - f[3] - f[4]) / TICKS
 
 
+def wait_for_calm(idle_cores: float, limit_s: float = 300.0) -> None:
+    """Until the machine had that many cores idle for 3 s, or the time is up."""
+    end = time.monotonic() + limit_s
+    while time.monotonic() < end:
+        before, began = busy_seconds(), time.monotonic()
+        time.sleep(3.0)
+        busy = (busy_seconds() - before) / (time.monotonic() - began)
+        if (os.cpu_count() or 1) - busy >= idle_cores:
+            return
+
+
 def slowness() -> float:
     """CPU milliseconds of a fixed piece of Python, median of 9: beside neighbours everything costs more than on a calm machine."""
     took = []
