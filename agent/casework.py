@@ -137,15 +137,18 @@ class Casework:
         """Remember an answer and log its roots."""
         self.diagnoses.append(diagnosis)
         for cause in diagnosis["causes"]:
-            culprit = cause["culprits"][0] if cause["culprits"] else None
-            place = ""
-            if culprit:
-                place = f"{culprit['file']}:{culprit['line']}" if culprit.get("file") else f"{culprit['kind']} {culprit['name']}"
+            place = _place(cause["culprits"][0]) if cause["culprits"] else "no culprit"
             level = logging.INFO if cause["severity"] == "notice" else logging.WARNING
             sure = cause["confidence"]["lo"]
             target = cause["target"]
             whom = f"{target['name']} pid={target['pid']}" if target["pid"] else target["name"] or target["kind"]
-            log.log(level, "diagnosis %s: %s, %s (confidence %.2f)", cause["id"], whom, place or "no culprit", sure)
+            log.log(level, "diagnosis %s: %s, %s (confidence %.2f)", cause["id"], whom, place, sure)
         if not diagnosis["causes"]:
             possible = ", ".join(p["id"] for p in diagnosis["possible"]) or "nothing"
             log.info("diagnosis %s: possible: %s", diagnosis["verdict"], possible)
+
+
+def _place(culprit: JsonObject) -> str:
+    if culprit.get("file"):
+        return f"{culprit['file']}:{culprit['line']}"
+    return f"{culprit['kind']} {culprit['name']}" + (f" pid={culprit['pid']}" if culprit.get("pid") else "")

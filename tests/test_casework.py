@@ -242,11 +242,13 @@ def test_answers_are_logged_with_the_place_to_blame(caplog: pytest.LogCaptureFix
     work = Casework(cast(Agent, SimpleNamespace(config=Config())), "ask")
     work.keep(found(file="/srv/app.py", line=3))
     work.keep(found(kind="device", name="sda"))
+    work.keep(found(kind="process", name="python", pid=9))
     work.keep(found(severity="notice"))
     work.keep({"verdict": "unknown", "causes": [], "possible": [{"id": "busy.threads"}]})
     assert [(r.levelname, r.getMessage()) for r in caplog.records] == [
         ("WARNING", "diagnosis busy.threads: trainer pid=7, /srv/app.py:3 (confidence 0.80)"),
         ("WARNING", "diagnosis busy.threads: trainer pid=7, device sda (confidence 0.80)"),
+        ("WARNING", "diagnosis busy.threads: trainer pid=7, process python pid=9 (confidence 0.80)"),
         ("INFO", "diagnosis busy.threads: trainer pid=7, no culprit (confidence 0.80)"),
         ("INFO", "diagnosis unknown: possible: busy.threads"),
     ]
