@@ -19,7 +19,7 @@ from agent.errors import AgentError, Unavailable, UsageError
 from agent.host import procs, targets
 from agent.host.beside import beside
 from agent.host.clock import Clock, SystemClock
-from agent.host.lane import Lane, Runner
+from agent.host.lane import Lane, Runner, once
 from agent.host.tools import ProbeTools
 from agent.investigate import Investigator, Limits, Progress
 from agent.model import Collector, Diagnosis, Event, Evidence, JsonObject, NotChecked, Sample, Target
@@ -108,7 +108,8 @@ class Agent:
                     limits or self._limits(request),
                     progress,
                 )
-            there = await lane.run(lambda: _there(target), LOOKUP_S)
+            # the lane may still be out for the last list of members
+            there = await once("diagnosis-end", lambda: _there(target), LOOKUP_S)
         finally:
             self._pin((), asker)
             if isinstance(lane, Lane):

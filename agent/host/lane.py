@@ -118,12 +118,3 @@ class InlineLane:
     async def run(self, call: Callable[[], T], timeout: float) -> T:
         """The call's result; ``timeout`` is not enforced."""
         return call()
-
-
-async def aside(call: Callable[[], T], timeout: float = 60.0) -> T:
-    """One blocking call on a thread of its own: for rare calls that have no lane. :class:`Stalled` past ``timeout`` seconds."""
-    lane = Lane("aside")
-    try:
-        return await lane.run(call, timeout)
-    finally:
-        lane.close()
