@@ -11,7 +11,7 @@ from pathlib import Path
 from agent.drill.case import Case
 from agent.errors import AgentError
 from agent.host import session
-from agent.host.lane import once
+from agent.host.lane import aside
 from agent.host.session import Session
 
 READY_S = 90.0
@@ -86,9 +86,7 @@ def clean_environment(folder: Path, extra: Mapping[str, str]) -> dict[str, str]:
 async def start_patient(case: Case, python: str) -> Patient:
     """Start the workload and wait until it is READY; :class:`NotHeld` with the reason if that does not come."""
     argv = [word.replace("{python}", python) for word in case.start]
-    running = await session.start(
-        argv, cwd=str(case.folder), env=await once("drill", lambda: clean_environment(case.folder, case.env), 60.0)
-    )
+    running = await session.start(argv, cwd=str(case.folder), env=await aside(lambda: clean_environment(case.folder, case.env)))
     patient = Patient(running, None if case.target == "host" else running.pid)
     try:
         await _until_ready(patient, case)

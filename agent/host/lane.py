@@ -118,3 +118,8 @@ class InlineLane:
     async def run(self, call: Callable[[], T], timeout: float) -> T:
         """The call's result; ``timeout`` is not enforced."""
         return call()
+
+
+async def aside(call: Callable[[], T], timeout: float = 60.0) -> T:
+    """One blocking call on a thread of its own, for rare calls that nobody waits for in a hurry."""
+    return await once("aside", call, timeout)
