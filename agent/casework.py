@@ -77,7 +77,7 @@ class Casework:
         agent = self._agent
         view = agent.ring.at(agent.ring.now)
         began = time.perf_counter()
-        agent.judged, transitions = judge(agent.rules, view, agent.judged, cache=self._cache)
+        agent.judged, transitions = judge(agent.rules, view, agent.judged, cache=self._cache, turn=self.rounds)
         self.seconds += time.perf_counter() - began
         self.rounds += 1
         self.last_round = agent.clock.monotonic()

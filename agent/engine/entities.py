@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from zlib import crc32
 
 from agent.engine.rounds import Instance, Live, Round
 from agent.engine.trees import Cause, Tree
@@ -73,6 +74,16 @@ class Entities:
         if pids is None or "pid" not in tree.each:
             return found
         return [key for key in found if dict(key)["pid"] in pids]
+
+    def half(self, tree: Tree, turn: int) -> list[Labels]:
+        """Every other one of the label sets, by their own checksum; the host's tree is its turn every time."""
+        found = self.keys(tree)
+        if not tree.each:
+            return found
+        odd = turn % 2
+        return self.round.lasting(
+            ("half", tree.name, odd), (found,), lambda: [k for k in found if crc32(repr(k).encode()) & 1 == odd]
+        )
 
     def process(self, pid: str) -> Target:
         """A process as a target; its start time makes it unmistakable."""

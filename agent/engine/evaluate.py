@@ -59,15 +59,24 @@ class Transition:
 
 
 def judge(
-    rules: RuleSet, view: View, state: JudgeState, *, pids: frozenset[str] | None = None, cache: RoundCache | None = None
+    rules: RuleSet,
+    view: View,
+    state: JudgeState,
+    *,
+    pids: frozenset[str] | None = None,
+    cache: RoundCache | None = None,
+    turn: int | None = None,
 ) -> tuple[JudgeState, list[Transition]]:
-    """One round over all trees; ``pids`` limits process trees to these processes (known symptoms are always judged on)."""
+    """One round over all trees; ``pids`` limits process trees to these processes (known symptoms are always judged on).
+
+    With ``turn``, the number of the round, those that are ok are asked in turns: half of them in this round, the rest in the next.
+    """
     round = Round(view, cache=cache)
     entities = Entities.of(round)
     open_, transitions = _close_ended(rules, view, state)
     after: dict[Key, SymptomState] = {}
     for tree in rules.trees.values():
-        when, keys = tree.symptom.when, entities.keys(tree, pids)
+        when, keys = tree.symptom.when, entities.keys(tree, pids) if turn is None else entities.half(tree, turn)
         if known := [labels for name, labels in open_ if name == tree.name]:
             keys = sorted({*keys, *known})
         for labels in keys:

@@ -132,3 +132,18 @@ def test_only_asked_processes_are_judged() -> None:
     state, found = judge(tree(MANY), view.at(5.0), JudgeState(), pids=frozenset({"2"}))
     assert [t.labels for t in found] == [labels(pid=2)]
     assert list(state.symptoms) == [("memory", labels(pid=2))]
+
+
+def test_in_turns_everybody_is_asked_within_two_rounds() -> None:
+    """Half of the well ones a round; one that is not well is asked in every round, and the host's tree too."""
+    many = [of("process_threads", pid) for pid in range(1, 41)]
+    view, rules = FakeView.of(dict.fromkeys(many, "20*60")), tree(MANY)
+    state, first = judge(rules, view.at(10.0), JudgeState(), turn=0)
+    assert 10 < len(first) < 30
+    state, second = judge(rules, view.at(15.0), state, turn=1)
+    assert {t.labels for t in (*first, *second)} == {labels for _, labels in many}
+    assert len(first) + len(second) == 40
+    _, third = judge(rules, view.at(20.0), state, turn=2)
+    assert {t.labels for t in third if t.to == "firing"} == {t.labels for t in first}
+    host = tree('when: "host_load1 > 4"', each="[]")
+    assert all(judge(host, FakeView.of({"host_load1": "9*20"}).at(10.0), JudgeState(), turn=turn)[1] for turn in (0, 1))
