@@ -15,6 +15,10 @@ SIZE_EVERY_TICKS = 60
 """The ring's size is summed over all its series; once a minute is enough."""
 
 
+RENDER_EVERY_TICKS = 10
+"""prometheus_client takes ten times as long a line as the page does; these few may be some seconds old."""
+
+
 class OwnCounters:
     """What the page and the ring did so far; rendered by prometheus_client."""
 
@@ -23,6 +27,7 @@ class OwnCounters:
         self._size = (-SIZE_EVERY_TICKS, 0)
         self.requests: dict[tuple[str, int], int] = {}  # (path, status) -> count
         self.refused_connections = 0
+        self._texts: dict[bool, tuple[int, bytes]] = {}
         self._renders = 0
         self._render_seconds = 0.0
 
@@ -37,6 +42,13 @@ class OwnCounters:
 
     def render(self, openmetrics: bool) -> bytes:
         """The lines of this collector in one of the two formats; OpenMetrics ends with its EOF mark."""
+        tick, text = self._texts.get(openmetrics, (-RENDER_EVERY_TICKS, b""))
+        if self._ring.ticks - tick >= RENDER_EVERY_TICKS:
+            text = self._fresh(openmetrics)
+            self._texts[openmetrics] = (self._ring.ticks, text)
+        return text
+
+    def _fresh(self, openmetrics: bool) -> bytes:
         from prometheus_client import exposition
         from prometheus_client.openmetrics import exposition as openmetrics_exposition
 
