@@ -19,7 +19,7 @@ from agent.errors import AgentError, Unavailable, UsageError
 from agent.host import procs, targets
 from agent.host.beside import beside
 from agent.host.clock import Clock, SystemClock
-from agent.host.lane import Lane, Runner, once
+from agent.host.lane import Lane, Runner
 from agent.host.tools import ProbeTools
 from agent.investigate import Investigator, Limits, Progress
 from agent.model import Collector, Diagnosis, Event, Evidence, JsonObject, NotChecked, Sample, Target
@@ -93,7 +93,7 @@ class Agent:
         """One diagnosis as ``anfl.diagnosis/1``. UsageError for a target that cannot be, NoSuchProcess for one that is gone."""
         self._check(request)
         began, mono = self.clock.now(), self.clock.monotonic()
-        lane = self.lane("diagnosis")
+        lane, last = self.lane("diagnosis"), self.lane("diagnosis-end")
         self._asked += 1
         asker = f"diagnosis-{self._asked}"
         try:
@@ -108,12 +108,13 @@ class Agent:
                     limits or self._limits(request),
                     progress,
                 )
-            # the lane may still be out for the last list of members
-            there = await once("diagnosis-end", lambda: _there(target), LOOKUP_S)
+            # a lane of its own: the first may still be out for the last list of members
+            there = await last.run(lambda: _there(target), LOOKUP_S)
         finally:
             self._pin((), asker)
-            if isinstance(lane, Lane):
-                lane.close()
+            for used in (lane, last):
+                if isinstance(used, Lane):
+                    used.close()
         meta = Meta(
             agent_version=__version__,
             host=socket.gethostname(),
