@@ -35,6 +35,7 @@ ELSEWHERE = {
 ACROSS = {
     # tests of what no single file does
     "acceptance/test_bad_input.py",
+    "acceptance/test_unit.py",
     "cli/test_cli.py",
     "collectors/test_declarations.py",
     "collectors/test_processes_real.py",

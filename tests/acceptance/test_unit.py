@@ -1,0 +1,43 @@
+"""The shipped unit: systemd reads it without a complaint, and it leaves the agent few rights."""
+
+from __future__ import annotations
+
+import re
+import shutil
+import subprocess
+
+import pytest
+
+from agent import data
+
+EXPOSURE = 3.0
+"""Of 10. What is left: the two capabilities py-spy needs, the network for /metrics, devices of the driver."""
+
+pytestmark = [
+    pytest.mark.real,
+    pytest.mark.skipif(shutil.which("systemd-analyze") is None, reason="needs systemd-analyze"),
+]
+
+
+def analyze(*args: str) -> subprocess.CompletedProcess[str]:
+    """One call of systemd-analyze on the shipped unit."""
+    unit = str(data.folder("systemd") / "anfl-agent.service")
+    done = subprocess.run(["systemd-analyze", *args, unit], capture_output=True, text=True, timeout=60)
+    if "Unknown" in done.stderr or "unrecognized option" in done.stderr:
+        pytest.skip("this systemd-analyze is too old")
+    return done
+
+
+def test_systemd_reads_it_without_a_complaint() -> None:
+    """But that the command lies elsewhere in a checkout."""
+    told = [line for line in analyze("verify").stderr.splitlines() if "/opt/anfl-agent/bin/anfl-agent" not in line]
+    assert not [line for line in told if "anfl-agent.service" in line], told
+
+
+def test_it_leaves_the_agent_few_rights() -> None:
+    """As systemd itself counts them."""
+    found = re.search(
+        r"exposure level for anfl-agent\.service: ([\d.]+)", analyze("security", "--offline=yes", "--no-pager").stdout
+    )
+    assert found is not None
+    assert float(found[1]) <= EXPOSURE
