@@ -108,7 +108,8 @@ def parse_raw(text: str) -> list[Stack]:
 
 
 def _number(text: str) -> int:
-    return 0 if text.startswith("0x") else int(text)
+    """A thread id, or from older interpreters the address of the thread's record."""
+    return int(text, 16) if text.startswith("0x") else int(text)
 
 
 def _frames(parts: Iterable[str]) -> Iterable[Frame]:
@@ -137,7 +138,7 @@ def _thread(row: Mapping[str, Any]) -> ThreadDump:
         Frame(str(f.get("name") or "?"), str(f.get("filename") or ""), int(f.get("line") or 0)) for f in reversed(inner_first)
     )
     return ThreadDump(
-        tid=int(row.get("os_thread_id") or 0),
+        tid=int(row.get("os_thread_id") or row.get("thread_id") or 0),
         name=str(row.get("thread_name") or ""),
         active=bool(row.get("active")),
         owns_gil=bool(row.get("owns_gil")),

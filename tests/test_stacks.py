@@ -56,7 +56,7 @@ def test_odd_paths_and_native_frames_are_read() -> None:
     )
     first, second = parse_raw(text)
     assert first.frames == (Frame("f", "/srv/a;b (c) d/x.py", 3), Frame("gc_collect_main", "libpython3.11.so", 0))
-    assert (second.tid, second.thread) == (0, "T")
+    assert (second.tid, second.thread) == (0x7F00, "T")
 
 
 def test_text_that_is_no_dump_is_refused() -> None:

@@ -13,6 +13,7 @@ import re
 import shutil
 import signal
 import sys
+from collections.abc import Collection
 from dataclasses import dataclass, replace
 from functools import partial
 
@@ -20,6 +21,7 @@ from agent.errors import AgentError, Refused, Unavailable
 from agent.host.lane import once
 from agent.host.procs import python_minor, tracer
 from agent.host.procstat import NoSuchProcess, NotPermitted, Stat, stat
+from agent.host.pthread import LEAST_ADDRESS, by_address
 from agent.host.run import Completed, run
 from agent.host.text import clean
 from agent.host.threads import inner_ids, nested, task_ids
@@ -136,22 +138,27 @@ async def dump(pid: int, *, tries: int = 3) -> list[ThreadDump]:
 
 def _stacks(pid: int, raw: bytes) -> tuple[tuple[Stack, ...], int]:
     """The whole stacks, and how many samples were torn."""
-    here, read = _ids(pid), parse_raw(raw.decode("utf-8", "replace"))
-    kept = rooted(read)
+    read = parse_raw(raw.decode("utf-8", "replace"))
+    here, kept = _ids(pid, {stack.tid for stack in read}), rooted(read)
     return tuple(s._replace(tid=here.get(s.tid, s.tid)) for s in kept), round(total(read) - total(kept))
 
 
 def _threads(pid: int, raw: bytes) -> list[ThreadDump]:
-    threads, here = parse_dump(raw.decode("utf-8", "replace")), _ids(pid)
+    threads = parse_dump(raw.decode("utf-8", "replace"))
+    here = _ids(pid, {thread.tid for thread in threads})
     return [replace(thread, tid=here.get(thread.tid, thread.tid)) for thread in threads]
 
 
-def _ids(pid: int) -> dict[int, int]:
-    """Thread ids as the target's container counts them → as they are here; empty where both are the same."""
+def _ids(pid: int, seen: Collection[int]) -> dict[int, int]:
+    """Thread ids as py-spy tells them (the target's container's, or addresses of thread records) → as they are here; 0: unknown."""
     try:
-        return inner_ids(pid, task_ids(pid)) if nested(pid) else {}
+        inner = inner_ids(pid, task_ids(pid)) if nested(pid) else {}
     except AgentError:
         return {}
+    own = next((inside for inside, here in inner.items() if here == pid), None)
+    records = by_address(pid, seen, inner_pid=own)
+    found = {address: inner.get(tid, tid) for address, tid in records.items()}
+    return inner | dict.fromkeys((one for one in seen if one >= LEAST_ADDRESS), 0) | found
 
 
 def _refusal(pid: int, done: Completed) -> AgentError:
