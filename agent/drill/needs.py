@@ -11,6 +11,7 @@ from collections.abc import Callable, Collection, Mapping
 from agent.drill.case import Case
 from agent.drill.pythons import base_python, environment
 from agent.errors import Unavailable
+from agent.host import bundles
 from agent.host.lane import aside
 from agent.host.procfs import read_once
 from agent.host.run import run
@@ -45,6 +46,15 @@ async def workload_python(case: Case, drawn: str, pythons: Mapping[str, str]) ->
             return await aside(base_python)
     wanted = drawn or next((need for need in case.needs if need.startswith("py3.")), "")
     return await environment(pythons.get(wanted, "") or await aside(base_python), packages_of(case))
+
+
+async def memray_for(minor: str) -> None:
+    """Have memray ready for a target of this minor, fetched if need be; Unavailable (the case is skipped) where it cannot be had."""
+    state = bundles.host_state()
+    if minor not in bundles.MINORS:
+        raise Unavailable(f"memray does not support Python {minor}")
+    if minor in await aside(lambda: bundles.missing(state)):
+        await bundles.build(state, minor)
 
 
 async def _missing(need: str, pythons: Collection[str]) -> str:

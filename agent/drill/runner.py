@@ -122,6 +122,9 @@ async def _cannot(ward: _Ward, case: Case) -> str:
 async def _drill(ward: _Ward, variant: Variant, place: Path) -> CaseResult:
     case = variant.case
     python = await needs.workload_python(case, variant.python, ward.pythons)
+    if "memray" in case.needs and variant.python:
+        ward.progress(f"{case.id}: memray for {variant.python}")
+        await needs.memray_for(variant.python.removeprefix("py"))
     config = await aside(lambda: _private_config(case, place, ward.simulator))
     if ward.ambient is None:
         ward.progress("a baseline of the host before the first fault")

@@ -16,6 +16,7 @@ import shutil
 import sys
 import tempfile
 
+from agent.config import state_home
 from agent.errors import Unavailable
 from agent.host.lane import aside
 from agent.host.run import run
@@ -42,6 +43,11 @@ def path(state_dir: str, minor: str) -> str:
     return os.path.join(state_dir, "bundles", f"cp{minor.replace('.', '')}-{version()}")
 
 
+def host_state() -> str:
+    """The state folder of an agent without a configuration: bundles there serve every agent of this user."""
+    return state_home(os.environ, os.geteuid() == 0)
+
+
 def own_minor() -> str:
     """The agent's own minor."""
     return f"{sys.version_info[0]}.{sys.version_info[1]}"
@@ -50,8 +56,9 @@ def own_minor() -> str:
 def find(state_dir: str, minor: str) -> str:
     """The bundle's folder, made from our own packages if the minor is ours; :class:`Unavailable` with the mend otherwise."""
     folder = path(state_dir, minor)
-    if os.path.isdir(folder):
-        return folder
+    for there in (folder, path(host_state(), minor)):
+        if os.path.isdir(there):
+            return there
     if minor != own_minor():
         raise Unavailable(f"there is no memray for Python {minor} on this host", help="run `anfl-agent doctor --fix` to fetch it")
     part = _begin(folder)
