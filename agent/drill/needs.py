@@ -49,7 +49,7 @@ async def workload_python(case: Case, drawn: str, pythons: Mapping[str, str]) ->
 
 
 async def memray_for(minor: str) -> None:
-    """Have memray ready for a target of this minor, fetched if need be; Unavailable (the case is skipped) where it cannot be had."""
+    """Have memray ready for a target of this minor, fetched if need be; Unavailable (the case is skipped) where there is none."""
     state = bundles.host_state()
     if minor not in bundles.MINORS:
         raise Unavailable(f"memray does not support Python {minor}")
