@@ -54,6 +54,10 @@ class Refused(AgentError):
     """The target's state forbids a closer look (stopped, traced, blocked, not Python, not permitted)."""
 
 
+class NotApplicable(Refused):
+    """What a look searches for cannot be in this target: a place in Python code in a program that is not Python."""
+
+
 @dataclass(frozen=True, order=True)
 class Problem:
     """One mistake in one file. ``line`` and ``column`` count from 1; 0 means the whole file."""

@@ -184,7 +184,8 @@ class Evidence:
     """What a probe saw.
 
     ``answers`` holds values by declared name, None for unknown. ``culprits`` and ``says`` are keyed by the same names.
-    A probe that could not look has ``because`` (why) and ``try_`` (the mend) and no answers.
+    A probe that could not look has ``because`` (why) and ``try_`` (the mend) and no answers; ``applies`` is False if what it
+    searches for cannot be in this target at all, so that its checks are false, not unknown.
     """
 
     source: str
@@ -196,6 +197,7 @@ class Evidence:
     target_pause_s: float = 0.0
     because: str = ""
     try_: str = ""
+    applies: bool = True
 
 
 @dataclass(frozen=True)

@@ -34,7 +34,6 @@ HERE = Path(__file__).resolve().parent
 CONTENDERS = ("agent", "psutil", "floor")
 CPU_BARS = {50: 0.35, 500: 0.35, 2000: 1.2}
 BARS = {"pss_mib": 44, "switches_per_s": 10, "start_cpu_s": 0.8, "scrape_p50_ms": 3, "scrape_p99_ms": 10, "late_p99_ms": 20}
-BARS |= {"page_us_per_series": 0.5}
 WARM_S = {"agent": 20.0, "psutil": 5.0, "floor": 5.0}
 MEMORY_EVERY_S = 10.0
 Figures = dict[str, float]

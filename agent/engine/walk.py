@@ -129,7 +129,8 @@ class Walker:
         if evidence is None:
             return Outcome(check, "skipped", None, wanted=key, because=f"{check.probe} was not run", weight=weight)
         if evidence.because and not evidence.answers:
-            return Outcome(check, "skipped", None, evidence=evidence, because=evidence.because, try_=evidence.try_)
+            truth = None if evidence.applies else False
+            return Outcome(check, "skipped", truth, evidence=evidence, because=evidence.because, try_=evidence.try_)
         return _judged(check, check.expr.evaluate(round.with_answers(evidence.answers), instance), evidence, weight)
 
     def _key(self, check: Check, probe: str, instance: Instance) -> ProbeKey:

@@ -17,7 +17,7 @@ from collections.abc import Collection
 from dataclasses import dataclass, replace
 from functools import partial
 
-from agent.errors import AgentError, Refused, Unavailable
+from agent.errors import AgentError, NotApplicable, Refused, Unavailable
 from agent.host.lane import once
 from agent.host.procs import python_minor, tracer
 from agent.host.procstat import NoSuchProcess, NotPermitted, Stat, stat
@@ -78,7 +78,7 @@ def check(pid: int) -> Stat:
     if now.ppid == 2 or pid == 2:
         raise Refused(f"process {pid} is a kernel thread", help="py-spy reads Python programs only")
     if now.state != "D" and python_minor(pid) is None:
-        raise Refused(
+        raise NotApplicable(
             f"process {pid} is not a Python program", help="name the Python process itself, for example a child of this one"
         )
     return now

@@ -6,7 +6,7 @@ import dataclasses
 import time
 from collections.abc import Awaitable, Callable
 
-from agent.errors import AgentError, Refused
+from agent.errors import AgentError, NotApplicable, Refused
 from agent.host.lane import Stalled
 from agent.host.procs import python_minor, still, tree
 from agent.host.procstat import NoSuchProcess, stat
@@ -29,7 +29,7 @@ async def guarded(source: str, body: Callable[[], Awaitable[Evidence]]) -> Evide
             source, because=error.message, try_="the kernel does not answer for this process: see `anfl-agent doctor`"
         )
     except AgentError as error:
-        evidence = Evidence(source, because=error.message, try_=error.help)
+        evidence = Evidence(source, because=error.message, try_=error.help, applies=not isinstance(error, NotApplicable))
     except (FileNotFoundError, ProcessLookupError):
         evidence = Evidence(
             source, because="the process ended while it was looked at", try_="see what took its place, or its exit code"
@@ -57,7 +57,7 @@ def python_of(pid: int) -> int:
     if len(found) == 1:
         return found[0]
     many = f"one of its Python children ({', '.join(map(str, found[:5]))})" if found else "the Python process itself"
-    raise Refused(f"process {pid} is not a Python program", help=f"name {many} with --pid")
+    raise NotApplicable(f"process {pid} is not a Python program", help=f"name {many} with --pid")
 
 
 def _is_python(pid: int) -> bool:

@@ -12,7 +12,7 @@ import time
 from dataclasses import dataclass
 from typing import ClassVar, Literal, NamedTuple
 
-from agent.errors import AgentError, Refused
+from agent.errors import AgentError, NotApplicable
 from agent.host import gcflag, procs, pyspy, threads
 from agent.host.lane import once
 from agent.host.procstat import NoSuchProcess, stat
@@ -181,7 +181,7 @@ def busiest(pid: int) -> list[int]:
     time.sleep(0.3)
     burnt = {member: _cpu(member) - before for member, before in first.items() if _python(member)}
     if not burnt:
-        raise Refused(f"neither process {pid} nor its children run Python", help="name a Python process with --pid")
+        raise NotApplicable(f"neither process {pid} nor its children run Python", help="name a Python process with --pid")
     ranked = sorted(burnt, key=lambda member: (-burnt[member], member != pid))[:BUSIEST]
     return ranked if pid in ranked or pid not in burnt else [*ranked[:-1], pid]
 

@@ -289,3 +289,13 @@ def test_the_same_question_always_gets_the_same_answer() -> None:
     answers = {ProbeKey("memray", 2, (("seconds", 8.0),)): LEAK}
     first, second = (conclude(assess(rules, view, at(1, 2), answers), META) for _ in range(2))
     assert first == second
+
+
+def test_a_look_that_does_not_apply_answers_no_instead_of_unknown() -> None:
+    """A program that is not Python has no hot place in Python code: nothing stays possible for want of a look."""
+    rules, view = rule_set(LATENCY), host({}, {1: "0+0.9x60"})
+    calm = look("neighbours", 1, Evidence("neighbours", {"other_cores": 0.0}))
+    refused = Evidence("pyspy", because="process 1 is not a Python program")
+    for applies, possible in ((True, ["latency.cpu-hotspot"]), (False, [])):
+        found = assess(rules, view, at(1), look("pyspy", 1, replace(refused, applies=applies)) | calm)
+        assert ids(found.possible) == possible
