@@ -99,16 +99,18 @@ def _callback_share(record: Recording, tid: int) -> float:
 
 
 def _blockers(window: Window, tid: int, share: float) -> list[Culprit]:
-    """The lines that make the blocking calls: samples inside callbacks, less those that were on a CPU."""
+    """The lines that make the blocking calls: samples inside callbacks, less those that were on a CPU.
+
+    py-spy calls sleepers active at times (always on 3.10 and older), so what it saw active counts no more than the CPU time says.
+    """
     if window.idle is None:
         return []
-    weights: dict[Frame, float] = defaultdict(float)
-    for record, sign in ((window.idle, 1.0), (window.wall, -1.0)):
-        for stack in record.stacks if record else ():
-            at = in_callback(stack.frames) if stack.tid == tid else None
-            frame = deepest_own(stack.frames[at:]) if at is not None else None
-            if frame is not None and record is not None:
-                weights[frame] += sign * stack.weight / record.rounds
+    weights = _inside(window.idle, tid)
+    active = _inside(window.wall, tid) if window.wall is not None else {}
+    on_cpu = window.cpu.get(tid, 0.0) / window.seconds
+    factor = min(1.0, on_cpu / (sum(active.values()) or 1.0))
+    for frame, weight in active.items():
+        weights[frame] = weights.get(frame, 0.0) - weight * factor
     ranked = sorted(((w, f) for f, w in weights.items() if w > 0), key=lambda pair: -pair[0])
     whole = sum(weight for weight, _ in ranked) or 1.0
     return [
@@ -116,6 +118,17 @@ def _blockers(window: Window, tid: int, share: float) -> list[Culprit]:
         for weight, frame in ranked[:3]
         if weight >= 0.1 * whole
     ]
+
+
+def _inside(record: Recording, tid: int) -> dict[Frame, float]:
+    """Share of the rounds at which a loop's thread was seen inside a callback, by the deepest own frame there."""
+    weights: dict[Frame, float] = defaultdict(float)
+    for stack in record.stacks:
+        at = in_callback(stack.frames) if stack.tid == tid else None
+        frame = deepest_own(stack.frames[at:]) if at is not None else None
+        if frame is not None:
+            weights[frame] += stack.weight / record.rounds
+    return weights
 
 
 def _brief_place(culprit: Culprit) -> str:

@@ -98,6 +98,14 @@ def test_a_sleep_inside_a_callback_blocks_the_loop_and_is_named() -> None:
     assert (found.culprits["loop_blocked_share"][0].function, found.culprits["loop_blocked_share"][0].line) == ("crunch", 7)
 
 
+def test_a_sleeper_that_the_sampler_calls_active_is_named_all_the_same() -> None:
+    """On Python 3.10 and older every thread looks active; the kernel counted no CPU time, so the sleep stays a sleep."""
+    other = Stack(1, "MainThread", (TURN, RUN, Frame("greet", "/srv/app/a.py", 50)), 1)
+    seen = record(Stack(1, "MainThread", (TURN, RUN, HOT), 95), other)
+    found = judge(window(loops=(1,), looks=looks(*[WaitKind.SLEEP] * 8), idle=seen, wall=seen, cpu={1: 0.01}))
+    assert [c.function for c in found.culprits["loop_blocked_share"]] == ["crunch"]
+
+
 def test_a_busy_callback_is_busy_not_blocked() -> None:
     """A loop that computes is on a CPU: busy, and nothing blocks."""
     idle = record(Stack(1, "MainThread", (TURN, RUN, HOT), 100))
