@@ -16,7 +16,7 @@ demo: $(STAMP)
 
 ## make test   lint, types, import contracts, unit and acceptance tests, and a rotating sample of real drills
 test: lint unit
-	$(BIN)/python -m agent drill --sample 6
+	$(BIN)/python -m agent drill --sample 6 --retries 1
 
 unit: $(STAMP)
 	$(BIN)/python -m pytest -q -n 2

@@ -22,6 +22,7 @@ DAY_S = 86400
 @click.option("--runs", type=click.IntRange(1, 1000), default=1, show_default=True, help="Variants of each case to hold.")
 @click.option("--sample", type=click.IntRange(1), metavar="N", help="Only N cases, others every day.")
 @click.option("--seed", type=int, envvar="ANFL_DRILL_SEED", help="First variant (0: the case as written; with --sample: today's).")
+@click.option("--retries", type=click.IntRange(0, 5), default=0, show_default=True, help="Hold a failed case this often again.")
 @click.option("--list", "list_", is_flag=True, help="List the cases and end.")
 @click.option("--json", "as_json", is_flag=True, help="JSON on stdout (anfl.drill/1).")
 @click.pass_context
@@ -33,6 +34,7 @@ def command(
     runs: int,
     sample: int | None,
     seed: int | None,
+    retries: int,
     list_: bool,
     as_json: bool,
 ) -> int:
@@ -70,6 +72,7 @@ def command(
             mode=mode,
             runs=runs,
             seed=first,
+            retries=retries,
             watchman=watchman.running if mode == "daemon" else None,
         )
     )
@@ -80,7 +83,9 @@ def command(
     for result in report.results:
         named = ", ".join(result.named) or "nothing"
         seconds = f"{result.seconds:5.1f} s" if result.seconds is not None else "       "
-        click.echo(f"{result.status:<7} {result.id:<24} {seconds}  named {named}" + (f"  ({result.why})" if result.why else ""))
+        again = f"  on try {result.tries}" if result.tries > 1 else ""
+        why = f"  ({result.why})" if result.why else ""
+        click.echo(f"{result.status:<7} {result.id:<24} {seconds}  named {named}{again}{why}")
     summary = report.summary()
     click.echo(
         f"\ntop-1 {summary['top1']} of {summary['faults']} faults, culprit right {summary['culprit_right']}, "

@@ -31,6 +31,7 @@ class CaseResult:
     why: str = ""
     drawn: str = ""
     alert: bool | None = None
+    tries: int = 1
 
     def as_json(self) -> dict[str, Any]:
         """The result with the keys of the contract first."""
@@ -46,6 +47,7 @@ class CaseResult:
             "variant": self.variant,
             "drawn": self.drawn,
             "alert": self.alert,
+            "tries": self.tries,
         }
 
 
@@ -84,6 +86,7 @@ class Report:
             "false_alarms": sum(result.control and result.status == "failed" for result in held),
             "median_seconds": round(statistics.median(seconds), 1) if seconds else None,
             "ambient": list(self.ambient),
+            "again": sum(result.tries > 1 for result in self.results),
             "seed": self.seed,
             "mode": self.mode,
         }

@@ -10,7 +10,7 @@ import shutil
 import tempfile
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -73,17 +73,22 @@ async def run_drills(
     mode: str = "oneshot",
     runs: int = 1,
     seed: int = 0,
+    retries: int = 0,
     watchman: Watchman | None = None,
     simulator: Simulator | None = None,
 ) -> Report:
     """Hold every case ``runs`` times, as variants ``seed``, ``seed + 1`` … (variant 0 is the case as written).
 
+    One that fails is held up to ``retries`` times more, and the report says so: other work on the host is a fault of its own.
     ``watchman`` is needed for mode ``daemon``. One baseline diagnosis of the host, before the first fault, marks ambient causes.
     """
     ward = _Ward(diagnose, progress, await find_pythons(), watchman if mode == "daemon" else None, simulator)
     for number in range(seed, seed + runs):
         for case in cases:
             result = await _hold(ward, case, number)
+            while result.status in ("failed", "broken") and result.tries <= retries:
+                progress(f"{_line(result)}; once more")
+                result = replace(await _hold(ward, case, number), tries=result.tries + 1)
             ward.results.append(result)
             progress(_line(result))
     return Report(tuple(ward.results), seed, mode, tuple(sorted(ward.ambient or ())))
@@ -92,7 +97,11 @@ async def run_drills(
 def _line(result: CaseResult) -> str:
     name = f"{result.id}" + (f" (variant {result.variant})" if result.variant else "")
     seconds = f" in {result.seconds:.0f} s" if result.seconds is not None else ""
-    return f"{result.status:7} {name}{seconds}" + (f": {result.why}" if result.why else "")
+    return (
+        f"{result.status:7} {name}{seconds}"
+        + (f" (try {result.tries})" if result.tries > 1 else "")
+        + (f": {result.why}" if result.why else "")
+    )
 
 
 async def _hold(ward: _Ward, case: Case, number: int) -> CaseResult:

@@ -76,6 +76,15 @@ async def test_a_diagnosis_that_fails_is_a_failed_drill(case: Case) -> None:
 
 
 @pytest.mark.real
+async def test_a_failed_drill_is_held_again_as_often_as_asked_and_says_so(case: Case) -> None:
+    """Two tries more, then it has failed; without retries the first failure stands."""
+    report, asked = await held([case], AgentError("busy"), retries=2)
+    assert [(r.status, r.tries) for r in report.results] == [("failed", 3)]
+    assert sum("--pid" in args for args in asked) == 3
+    assert report.summary()["again"] == 1
+
+
+@pytest.mark.real
 async def test_a_workload_that_dies_at_once_is_broken(case: Case, diagnosis: Make) -> None:
     """A drill that could not be held says so with the workload's last words."""
     (case.folder / "workload.py").write_text("raise SystemExit('no disk')\n")
