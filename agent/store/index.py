@@ -25,6 +25,8 @@ class Index:
         self._entities: dict[str, dict[str, list[Kept]]] = {"pid": {}}  # label name -> value -> current series
         self._round: deque[Kept] = deque()
         self._gone: set[Kept] = set()  # forgotten, but still standing in the round
+        self.moved: set[Kept] = set()  # current series whose value changed since the page looked last
+        self.came_or_went: set[str] = set()  # names with a new, ended or forgotten series since then
 
     def __len__(self) -> int:
         return len(self.by_handle)
@@ -51,6 +53,7 @@ class Index:
         handle = kept.handle
         self.by_handle[handle] = kept
         self._current.setdefault(handle.name, {})[handle.labels] = kept
+        self.came_or_went.add(handle.name)
         for label, value in handle.labels:
             if (entities := self._entities.get(label)) is not None:
                 entities.setdefault(value, []).append(kept)
@@ -85,6 +88,8 @@ class Index:
 
     def _drop_current(self, kept: Kept) -> None:
         handle = kept.handle
+        self.came_or_went.add(handle.name)
+        self.moved.discard(kept)
         del self.by_handle[handle]
         family = self._current[handle.name]
         del family[handle.labels]
@@ -132,6 +137,13 @@ class Index:
         found = [] if current is None else [current]
         if name in self._ended:
             found += [kept for kept in reversed(self._ended[name]) if kept.labels == labels]
+        return found
+
+    def news(self) -> tuple[set[Kept], set[str]]:
+        """What moved and what came or went since the last call."""
+        found = self.moved.copy(), self.came_or_went.copy()
+        self.moved.clear()
+        self.came_or_went.clear()
         return found
 
     def names(self) -> Collection[str]:

@@ -51,13 +51,15 @@ class Ring:
         """Store what one source brought at ``time``. ``interval`` is the source's own period, where known."""
         if time != self._tick:
             self._turn(time)
-        find = self._by_handle.get
+        find, moved = self._by_handle.get, self._index.moved
         for item in items:
             kept = None
             try:
                 kept = find(item[0])  # type: ignore[index]  # by position: unpacking a named tuple takes longer
                 values = kept.values  # type: ignore[union-attr]
                 if kept.times[len(values)] == time:  # type: ignore[union-attr]  # another series of this tick wrote the time
+                    if values[-1] != item[1]:  # type: ignore[index]
+                        moved.add(kept)  # type: ignore[arg-type]
                     values.append(item[1])  # type: ignore[index]
                     continue
             except (IndexError, AttributeError):  # the first sample of this tick; a handle not seen before
@@ -99,6 +101,7 @@ class Ring:
         if kept is None:
             self._begin(handle, value, time, interval)
             return
+        self._index.moved.add(kept)
         times, n = kept.times, len(kept.values)
         if time <= times[n - 1]:
             self.dropped += 1
@@ -177,6 +180,10 @@ class Ring:
         """The live series of that name; ``values[-1]`` is the newest value. Cheap: made for the page."""
         now, fresh = self.now, self.now - STALE_S
         return [k for k in self._index.current(name).values() if k.times[len(k.values) - 1] >= fresh or k.live(now)]
+
+    def news(self) -> tuple[set[Kept], set[str]]:
+        """Series whose value changed, and names with series that came or went, since the last call. There is one page to call."""
+        return self._index.news()
 
     def latest(self, name: str) -> Mapping[Labels, tuple[float, float]]:
         """Time and value of the newest sample of every live series of that name."""

@@ -8,9 +8,8 @@ from __future__ import annotations
 import asyncio
 import time
 import zlib
-from array import array
 from collections.abc import Callable, Iterable
-from math import isfinite, nan
+from math import inf, isfinite
 
 from agent.model import Kind, Labels, Metric
 from agent.store.ring import Ring
@@ -22,6 +21,8 @@ PLAIN = "text/plain; version=0.0.4; charset=utf-8"
 _GZIP_PIECE = 256 << 10  # about 3 ms of work at level 1 between two turns of the loop
 REGULAR, ROW_TICKS = 3, 2
 """So many scrapes, no two further apart than so many ticks, and the next page is made before it is asked for."""
+LOOK_EVERY_S = 5.0
+"""How late a series that has grown stale may leave the page."""
 _LABEL = str.maketrans({"\\": "\\\\", '"': '\\"', "\n": "\\n"})
 _HELP = str.maketrans({"\\": "\\\\", "\n": "\\n"})
 
@@ -55,36 +56,43 @@ def head(metric: Metric, openmetrics: bool) -> bytes:
     return f"# HELP {name} {metric.help.translate(_LABEL)}\n# TYPE {name} {kind}\n{unit}".encode()
 
 
+def _line(start: str, value: float) -> str:
+    return f"{start}{value!r}\n" if isfinite(value) else f"{start}{number(value)}\n"
+
+
 class _Family:
     """All series of one name, with how their lines begin, and the lines as last rendered."""
 
-    __slots__ = ("_lines", "_name", "_starts", "_values", "body", "heads")
+    __slots__ = ("_lines", "_name", "_starts", "body", "heads")
 
     def __init__(self, metric: Metric) -> None:
         self._name = metric.name
         self.heads = (head(metric, False), head(metric, True))
         self.body = b""
         self._starts: dict[Kept, str] = {}
-        self._lines: list[str] = []
-        self._values = array("d")
+        self._lines: dict[Kept, str] = {}
 
-    def render(self, live: list[Kept]) -> None:
-        """Bring ``body`` up to date."""
-        values = array("d", [kept.values[-1] for kept in live])
-        if live != [*self._starts]:  # some came or went: on a busy host at every tick, and most stay
-            known = self._starts.get
-            self._starts = {kept: known(kept) or line_start(self._name, kept.labels) for kept in live}
-            self._lines = [""] * len(live)
-            self._values = array("d", [nan]) * len(live)
-        elif values.tobytes() == self._values.tobytes():
-            return
-        rows = zip(self._lines, self._starts.values(), values, self._values, strict=True)
-        if isfinite(sum(values)):  # so is each of them
-            self._lines = [line if value == before else f"{start}{value!r}\n" for line, start, value, before in rows]
-        else:
-            self._lines = [line if value == before else f"{start}{number(value)}\n" for line, start, value, before in rows]
-        self._values = values
-        self.body = "".join(self._lines).encode()
+    def show(self, live: list[Kept]) -> None:
+        """These are to be shown from now on; those shown before keep their lines."""
+        if live != [*self._lines]:
+            start, line = self._starts.get, self._lines.get
+            self._starts = {kept: start(kept) or line_start(self._name, kept.labels) for kept in live}
+            self._lines = {kept: line(kept) or _line(self._starts[kept], kept.values[-1]) for kept in live}
+            self._join()
+
+    def move(self, moved: list[Kept]) -> bool:
+        """Write the lines of these anew. False if one of them is not shown."""
+        starts, lines, all_shown = self._starts, self._lines, True
+        for kept in moved:
+            if kept in starts:
+                lines[kept] = _line(starts[kept], kept.values[-1])
+            else:
+                all_shown = False
+        self._join()
+        return all_shown
+
+    def _join(self) -> None:
+        self.body = "".join(self._lines.values()).encode()
 
 
 class Page:
@@ -105,6 +113,8 @@ class Page:
         self._appendix = appendix
         self._on_render = on_render
         self._tick = -1
+        self._looked = -inf
+        self._restarts = ring.restarts
         self._texts: dict[bool, bytes] = {}
         self._zipped: dict[bool, bytes] = {}
         self._zipping = asyncio.Lock()
@@ -149,12 +159,31 @@ class Page:
         self._tick = self._ring.ticks
         self._texts.clear()
         self._zipped.clear()
-        for name in self._ring.names():
-            if name not in self._families:  # nobody declared it: shown all the same
-                self._families[name] = _Family(Metric(name, Kind.GAUGE, "", "Not declared by any collector."))
-        for name, family in self._families.items():
-            family.render(self._ring.live(name))
+        moved, names = self._ring.news()
+        self._look_over(names)
+        by_name: dict[str, list[Kept]] = {}
+        for kept in moved:
+            by_name.setdefault(kept.handle.name, []).append(kept)
+        for name in names:
+            self._family(name).show(self._ring.live(name))
+        for name, series in by_name.items():
+            family = self._family(name)
+            if not family.move(series) and name not in names:  # one that was stale is back
+                family.show(self._ring.live(name))
         self._on_render(time.perf_counter() - began)
+
+    def _look_over(self, names: set[str]) -> None:
+        """Now and then every family is gone through: what grew stale came with no news."""
+        ring = self._ring
+        if not 0 <= ring.now - self._looked < LOOK_EVERY_S or ring.restarts != self._restarts:
+            self._looked, self._restarts = ring.now, ring.restarts
+            names.update(ring.names(), self._families)
+
+    def _family(self, name: str) -> _Family:
+        family = self._families.get(name)
+        if family is None:  # nobody declared it: shown all the same
+            family = self._families[name] = _Family(Metric(name, Kind.GAUGE, "", "Not declared by any collector."))
+        return family
 
 
 def _packer() -> zlib._Compress:

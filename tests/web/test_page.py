@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import math
+import random
 
 import pytest
 from prometheus_client import CollectorRegistry, Gauge, Info
@@ -127,6 +128,29 @@ def test_a_series_nobody_declared_is_shown_all_the_same() -> None:
     """A plug-in that forgot its declaration still shows up."""
     page = Page(filled([Sample(Series("odd", labels(a=1)), 2.0)]), (), eof)
     assert b'anfl_odd{a="1"} 2.0\n' in page.text()
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_the_page_shows_the_newest_value_of_every_live_series(seed: int) -> None:
+    """However values move, stand still, come, go, grow stale and return, and whether or not the page is asked at every tick."""
+    draw, ring, now = random.Random(seed), Ring(), T0
+    page = Page(ring, (), eof)
+    handles = {pid: [Series(f"m{i}", labels(pid=pid)) for i in range(4)] for pid in range(6)}
+    for _ in range(150):
+        now += draw.choice((1, 1, 1, 1, 4, 30))
+        batch: list[Sample | Event] = []
+        for pid, own in handles.items():
+            if draw.random() < 0.03:
+                batch.append(Event(now, ENTITY_ENDED, labels(pid=pid)))
+                handles[pid] = own = [Series(handle.name, handle.labels) for handle in own]
+            values = (0.0, 1.0, 2.5, math.nan, math.inf)
+            batch += [Sample(handle, draw.choices(values, (8, 2, 2, 1, 1))[0]) for handle in own if draw.random() < 0.9]
+        ring.add(now, batch)
+        if draw.random() < 0.7:
+            shown = {(s.name, s.labels["pid"], repr(s.value)) for f in parse_plain(page.text().decode()) for s in f.samples}
+            kept = {(f"anfl_{n}", dict(k)["pid"], repr(v)) for n in ring.names() for k, (_, v) in ring.latest(n).items()}
+            assert kept <= shown
+            assert len({key[:2] for key in shown}) == len(shown)
 
 
 async def test_the_compressed_page_is_the_page() -> None:
