@@ -16,6 +16,7 @@ import json
 import os
 import random
 import shutil
+import signal
 import statistics
 import sys
 import tempfile
@@ -171,6 +172,7 @@ def main() -> None:
     parser.add_argument("--quick", action="store_true", help="500 processes, one round of 20 s")
     parser.add_argument("--json", type=Path, help="write the figures here")
     o = parser.parse_args()
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that what was started is ended
     if o.quick:
         o.procs, o.seconds, o.rounds = "500", 20.0, 1
     with tempfile.TemporaryDirectory(prefix="anfl-rules-") as folder:

@@ -144,6 +144,7 @@ def main() -> None:
     parser.add_argument("--quick", action="store_true", help="one round")
     parser.add_argument("--json", type=Path, help="write the figures here")
     o = parser.parse_args()
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that what was started is ended
     slow = slowness()
     runs: dict[str, list[dict[str, float]]] = {name: [] for name in BARS}
     for _ in range(1 if o.quick else o.rounds):
