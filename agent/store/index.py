@@ -131,13 +131,13 @@ class Index:
         yield from self._ended.get(name, ())
         yield from self.current(name).values()
 
-    def same(self, name: str, labels: Labels) -> list[Kept]:
-        """Every readable series of that name and label set, newest first."""
-        current = self._current.get(name, {}).get(labels)
-        found = [] if current is None else [current]
-        if name in self._ended:
-            found += [kept for kept in reversed(self._ended[name]) if kept.labels == labels]
-        return found
+    def same(self, name: str, labels: Labels) -> Iterator[Kept]:
+        """Every readable series of that name and label set, newest first; one who is content with the first pays for no more."""
+        if (current := self.current(name).get(labels)) is not None:
+            yield current
+        for kept in reversed(self._ended.get(name, ())):
+            if kept.handle.labels == labels:
+                yield kept
 
     def news(self) -> tuple[set[Kept], set[str]]:
         """What moved and what came or went since the last call."""
