@@ -35,7 +35,7 @@ class Bench:
 
 
 BENCHES = {
-    "daemon": Bench("The running agent"),
+    "daemon": Bench("The running agent", full=("--seconds", "30", "--idle-cores", "1")),
     "diagnose": Bench("A question from the shell"),
     "processes": Bench("The process sweep", ("--procs", "500", "--seconds", "8", "--warm", "15"), ("--rounds", "3")),
     "collect": Bench("The host's collectors", ("--blocks", "10")),

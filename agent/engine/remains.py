@@ -58,7 +58,10 @@ def not_checked(walks: Sequence[Walk], skipped: dict[ProbeKey, str], round: Roun
         for outcome in walk.outcomes.values():
             failed = outcome.evidence is not None and bool(outcome.evidence.because)
             left_out = skipped.get(outcome.wanted) if outcome.wanted else None
-            if outcome.truth is None and (failed or left_out is not None or outcome.check.id in matter):
+            in_vain = (
+                failed and target.pid is not None and walk.instance.labels.get("pid") == str(target.pid)
+            )  # asked about by name: worth a word
+            if (outcome.truth is None and (failed or left_out is not None or outcome.check.id in matter)) or in_vain:
                 because = outcome.because + (f": {left_out}" if left_out else "")
                 made = NotChecked(f"{walk.tree.name}.{outcome.check.id}", because, _try(outcome, walk, round, target))
                 found.setdefault((made.id, made.because), made)
