@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import ast
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -27,3 +29,26 @@ def test_plug_ins_never_import_each_other(path: Path) -> None:
     room = f"agent.{path.parent.name}"
     plugins = {f"{room}.{p.stem}" for p in path.parent.glob("*.py") if not p.stem.startswith("_")}
     assert not {name for name in imported(path) if any(name == p or name.startswith(p + ".") for p in plugins)}
+
+
+DEAR = (
+    "rich",
+    "memray",
+    "apprise",
+    "requests",
+    "psutil",
+    "pynvml",
+    "numpy",
+    "statistics",
+    "prometheus_client",
+    "asyncio.subprocess",
+)
+"""Packages and modules that cost memory and start-up time, and that are only for children, the command line or the first scrape."""
+
+
+@pytest.mark.real
+def test_the_daemon_starts_without_what_it_may_never_need() -> None:
+    """All of its parts and plug-ins are imported, and none of these."""
+    code = "import agent.cli.run, agent.daemon, sys; from agent import plugins; plugins.installed(); print(*sys.modules)"
+    loaded = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True, cwd=AGENT.parent).stdout
+    assert not set(DEAR) & set(loaded.split())
