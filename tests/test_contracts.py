@@ -41,7 +41,6 @@ DEAR = (
     "numpy",
     "statistics",
     "prometheus_client",
-    "asyncio.subprocess",
 )
 """Packages and modules that cost memory and start-up time, and that are only for children, the command line or the first scrape."""
 
