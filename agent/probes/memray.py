@@ -7,43 +7,15 @@ limits.
 
 from __future__ import annotations
 
-import json
-import os
-import sys
-import time
-from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
-from agent.errors import Refused, Unavailable
-from agent.host.attach import Captured, Stage, Watched, attach
-from agent.host.attach_gate import Admitted
 from agent.host.lane import once
-from agent.host.procfs import read_once
-from agent.host.run import run
-from agent.host.text import clean
-from agent.model import Artifact, Cost, Evidence, Kind, Metric, Target, Tools
-from agent.probes._guard import answer, guarded, pid_of, python_of
-from agent.probes._memray_say import answers_of, says
-from agent.probes._memray_table import Facts, facts, table
-from agent.probes._memray_verdict import Verdict, judge
+from agent.model import Cost, Evidence, Kind, Metric, Target, Tools
+from agent.probes._guard import answer, guarded
 
-BUSY = 0.3
-"""Cores; a target below it is tracked object by object at once: four times slower, it still gets by."""
-CAP, CAP_DEEP = 10 << 20, 36 << 20
-"""Bytes of capture a stage may write; reading takes about 0.4 CPU seconds a MiB."""
-READ_MEMORY = 256 << 20
-READ_CPU_S = 60
-READ_S, READ_DEEP_S = 20.0, 60.0
-WHOLE_S, WHOLE_DEEP_S = 15.0, 60.0
-"""The flame graph is drawn in what is left of this; the verdict does not wait for it."""
-ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
-"""Where our own packages are, whether installed or in a checkout."""
-MAPS_LIMIT = 2 << 30
-"""Above this resident size the page counts are not read: they take the target's memory-map lock for 9 ms per GiB."""
-
-Pages = tuple[float, float] | None
-"""Private and shared bytes of a process, where they may be asked for."""
+if TYPE_CHECKING:
+    from agent.probes._memray_look import Look
 
 
 @dataclass
@@ -71,109 +43,16 @@ class Probe:
 
     async def look(self, target: Target, tools: Tools) -> Evidence:
         """Attach, capture, analyse; never more than a few seconds of slower work for the target."""
-        return await guarded("memray", lambda: self._look(target, tools))
 
-    async def _look(self, target: Target, tools: Tools) -> Evidence:
-        if tools.gentle:
-            raise Refused("attaching a debugger is forbidden by --gentle", help="run it again without --gentle")
-        until = time.monotonic() + (WHOLE_DEEP_S if tools.deep else WHOLE_S)
-        pid = await once("probe-memray", lambda: python_of(pid_of(target)), 5.0)
-        before = await _pages(pid)
-        cap, read_s = (CAP_DEEP, READ_DEEP_S) if tools.deep else (CAP, READ_S)
-        async with attach(pid, self._first, state_dir=tools.state_dir, wait_s=read_s, cap=cap) as watched:
-            await watched.started()
-            captured, verdict, seen = await self._stages(watched, before, read_s)
-            left = max(2.0, min(read_s, until - time.monotonic()))
-            artifacts = await _flame_graph(captured, tools.artifacts_dir, pid, left)
-            await watched.finish()
-        return Evidence(
-            "memray",
-            answers=answers_of(verdict),
-            culprits=verdict.culprits,
-            says=says(verdict, seen, pause_s=watched.pause_s),
-            artifacts=artifacts,
-            target_pause_s=round(watched.pause_s, 3),
-        )
+        async def look() -> Evidence:
+            made = await once("probe-memray", _load, 10.0)
+            return await made(self.seconds, self.stage).take(target, tools)
 
-    def _first(self, target: Admitted) -> Stage:
-        if self.stage != "auto":
-            return Stage(self.stage, self.seconds)
-        if target.cores < BUSY:
-            return Stage("pymalloc", max(3.0, 0.75 * self.seconds))
-        return Stage("default", max(2.0, 0.5 * self.seconds))
-
-    async def _stages(self, watched: Watched, before: Pages, read_s: float) -> tuple[Captured, Verdict, Facts]:
-        captured = await watched.finished()
-        verdict, seen = await self._judge(watched, captured, before, read_s)
-        if self.stage != "auto":
-            return captured, verdict, seen
-        if not verdict.settled:
-            await watched.go_on(Stage("pymalloc", max(2.0, 0.375 * self.seconds)))
-            captured = await watched.finished()
-            verdict, seen = await self._judge(watched, captured, before, read_s)
-        if verdict.word == "native" and "native_share" not in verdict.culprits:
-            await watched.go_on(Stage("native", max(2.0, 0.375 * self.seconds)))
-            captured = await watched.finished()
-            verdict, seen = await self._judge(watched, captured, before, read_s)
-        return captured, verdict, seen
-
-    async def _judge(self, watched: Watched, captured: Captured, before: Pages, read_s: float) -> tuple[Verdict, Facts]:
-        pid = watched.target.pid
-        found = table(await _read(captured.capture_fd, pid, read_s), captured.last.get("resident"))
-        now = await _pages(pid)
-        pages = (now[0] - before[0], now[1] - before[1]) if now and before else None
-        age = time.time() - watched.target.start_time
-        mode = captured.stage.mode
-        seen = facts(captured.first, captured.last, mode=mode, seconds=found.seconds, age=age, pages=pages)
-        return judge(found, seen), seen
+        return await guarded("memray", look)
 
 
-def _child(*argv: str) -> tuple[list[str], Mapping[str, str]]:
-    """A Python of ours that finds our packages wherever the agent runs from."""
-    keep = {"PATH": os.environ.get("PATH", os.defpath), "PYTHONPATH": ROOT, "MALLOC_ARENA_MAX": "1", "NO_COLOR": "1"}
-    return [sys.executable, "-m", *argv], keep
+def _load() -> type[Look]:
+    """Imported off the loop and only now: 1 MiB and 20 ms that most agents never need."""
+    from agent.probes._memray_look import Look
 
-
-async def _read(fd: int, pid: int, seconds: float) -> dict[str, Any]:
-    argv, env = _child("agent.probes._memray_read", f"/proc/{os.getpid()}/fd/{fd}", f"/proc/{pid}/root")
-    done = await run(argv, timeout=seconds, env=env, memory=READ_MEMORY, cpu_seconds=READ_CPU_S, nice=5)
-    try:
-        found = json.loads(done.out) if done.rc == 0 else None
-    except (ValueError, RecursionError):
-        found = None
-    if not isinstance(found, dict):
-        lines = done.err.decode("utf-8", "replace").strip().splitlines()
-        why = "it took too long" if done.timed_out else clean(lines[-1], 200) if lines else f"exit {done.rc}"
-        raise Unavailable(f"the capture could not be read: {why}", help="try again with fewer seconds, or with --deep")
-    return found
-
-
-async def _flame_graph(captured: Captured, folder: str, pid: int, seconds: float) -> tuple[Artifact, ...]:
-    """memray's own HTML report of what was not freed; none if it takes too long."""
-    path = os.path.join(folder, f"memray-{pid}-{int(time.time())}.html")
-    source = f"/proc/{os.getpid()}/fd/{captured.capture_fd}"
-    argv, env = _child("memray", "flamegraph", "--leaks", "--force", "-o", path, source)
-    done = await run(argv, timeout=seconds, env=env, memory=READ_MEMORY, cpu_seconds=READ_CPU_S, nice=5)
-    return (Artifact("flamegraph", path),) if done.rc == 0 else ()
-
-
-async def _pages(pid: int) -> Pages:
-    """Private and shared bytes of the process; None where it is too large to ask, or may not be asked."""
-    return await once("probe-memray", lambda: _rollup(pid), 5.0)
-
-
-def _rollup(pid: int) -> Pages:
-    try:
-        resident = int(read_once(f"/proc/{pid}/statm").split()[1]) * os.sysconf("SC_PAGE_SIZE")
-        if resident > MAPS_LIMIT:
-            return None
-        text = read_once(f"/proc/{pid}/smaps_rollup")
-    except (OSError, IndexError, ValueError):
-        return None
-    sums = {b"Private": 0.0, b"Shared_": 0.0}
-    for line in text.splitlines()[1:]:
-        name, _, rest = line.partition(b":")
-        for start in sums:
-            if name.startswith(start) and not name.endswith(b"Hugetlb"):
-                sums[start] += int(rest.split()[0]) * 1024
-    return sums[b"Private"], sums[b"Shared_"]
+    return Look
