@@ -29,7 +29,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 import many_rules
 from load import background
-from meter import Metered, Scraper, busy_seconds, free_port, quantile, slowness, wait_for_calm
+from meter import Metered, Scraper, busy_seconds, compile_agent, free_port, quantile, slowness, wait_for_calm
 
 HERE = Path(__file__).resolve().parent
 CONTENDERS = ("agent", "psutil", "floor")
@@ -175,6 +175,7 @@ def main() -> None:
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that what was started is ended
     if o.quick:
         o.procs, o.seconds, o.rounds = "500", 20.0, 1
+    compile_agent()
     with tempfile.TemporaryDirectory(prefix="anfl-rules-") as folder:
         rules = many_rules.write(Path(folder), o.conditions, o.rules)
         names = o.only.split(",")

@@ -25,7 +25,7 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
-from meter import Metered, slowness
+from meter import Metered, compile_agent, slowness
 
 HERE = Path(__file__).resolve().parent
 BARS = {"help": 0.3, "version": 0.3, "idle": 10.0, "hot": 30.0}
@@ -145,6 +145,7 @@ def main() -> None:
     parser.add_argument("--json", type=Path, help="write the figures here")
     o = parser.parse_args()
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that what was started is ended
+    compile_agent()
     slow = slowness()
     runs: dict[str, list[dict[str, float]]] = {name: [] for name in BARS}
     for _ in range(1 if o.quick else o.rounds):

@@ -24,20 +24,22 @@ PROCESS = (
     "rate(process_cpu_seconds_total, {w}) > 900 * host_cpus",
     "avg(process_resident_bytes, {w}) > 99% * host_memory_total_bytes",
 )
-EACH_PROCESS = 10  # every tenth made tree is judged for every process
+EACH_PROCESS = 5  # every fifth made tree is judged for every process
 WINDOWS = ("1m", "5m", "10m", "30m")
 TREE = """tree: made{n}
 sop: [bench]
 {each}symptom:
   when: "{when}"
+  clear: "not ({when})"
   for: 1m
   severity: warning
 checks:
   - {{id: again, sop: bench, expr: "{when}"}}
+  - {{id: soon, sop: bench, expr: "{soon}"}}
 causes:
   made{n}.cause:
     title: Made for a benchmark
-    support: {{again: 0.8}}
+    support: {{again: 0.6, soon: 0.3}}
     severity: warning
     sop: bench
     advice: None.
@@ -45,12 +47,13 @@ causes:
 
 
 def made() -> Iterator[tuple[str, str]]:
-    """File names and texts of trees with two conditions each, which never hold."""
+    """File names and texts of trees with four conditions each, which never hold."""
     for n in count():
         process = n % EACH_PROCESS == 0
         conditions = PROCESS if process else HOST
         when = conditions[n % len(conditions)].format(w=WINDOWS[n % len(WINDOWS)])
-        yield f"made{n}.yaml", TREE.format(n=n, when=when, each="each: [pid]\n" if process else "")
+        soon = conditions[(n + 1) % len(conditions)].format(w="1m")
+        yield f"made{n}.yaml", TREE.format(n=n, when=when, soon=soon, each="each: [pid]\n" if process else "")
 
 
 def conditions(rules: RuleSet) -> int:
@@ -73,7 +76,7 @@ def write(folder: Path, wanted: int, shipped: Path | None = None) -> dict[str, i
         missing = wanted - conditions(rules)
         if missing <= 0:
             break
-        texts |= dict(next(more) for _ in range((missing + 1) // 2))
+        texts |= dict(next(more) for _ in range((missing + 3) // 4))
     for name, text in texts.items():
         (folder / name).write_text(text, encoding="utf-8")
     return {

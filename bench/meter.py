@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import compileall
 import contextlib
 import gzip
 import http.client
@@ -17,6 +18,11 @@ from pathlib import Path
 
 TICKS = os.sysconf("SC_CLK_TCK")
 _V1, _V2 = Path("/sys/fs/cgroup/cpuacct"), Path("/sys/fs/cgroup")
+
+
+def compile_agent() -> None:
+    """As an installed agent is: without its .pyc files it takes 0.3 s and some MiB more, whatever the environment says."""
+    compileall.compile_dir(str(Path(__file__).resolve().parent.parent / "agent"), quiet=2)
 
 
 class Metered:
