@@ -3,13 +3,21 @@
 from __future__ import annotations
 
 import os
+import subprocess
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
 
 from agent.drill.watchman import noticed
 
-OTHER = 1
+
+@pytest.fixture
+def stranger() -> Iterator[int]:
+    """The pid of a process in a session of its own."""
+    with subprocess.Popen(["sleep", "60"], start_new_session=True) as process:
+        yield process.pid
+        process.kill()
 
 
 def status(tree: str, phase: str, **labels: str) -> dict[str, Any]:
@@ -24,10 +32,14 @@ def status(tree: str, phase: str, **labels: str) -> dict[str, Any]:
         (status("memory", "pending"), True),
         (status("memory", "ok", pid=str(os.getpid())), False),
         (status("latency", "firing", pid=str(os.getpid())), False),
-        (status("memory", "firing", pid=str(OTHER)), False),
         ({}, False),
     ],
 )
 def test_a_symptom_of_the_tree_on_the_target_counts(said: dict[str, Any], is_noticed: bool) -> None:
-    """Other trees, other processes and symptoms that do not hold do not."""
+    """Other trees and symptoms that do not hold do not."""
     assert noticed(said, "memory.python-leak", os.getpid()) is is_noticed
+
+
+def test_a_symptom_on_a_process_of_another_session_does_not_count(stranger: int) -> None:
+    """It is somebody else's trouble; in a container even pid 1 may share the target's session."""
+    assert not noticed(status("memory", "firing", pid=str(stranger)), "memory.python-leak", os.getpid())
