@@ -18,7 +18,7 @@ _HEADER = struct.Struct("<HHB")  # length of what follows, number of values, for
 _LINE = struct.Struct("<qq")  # first integer, smallest delta
 _DOUBLE = struct.Struct("<d")
 _CONSTANT, _BITS, _INTEGERS = 0, 1, 2
-_SCALES = (1, 100, 1000, 1_000_000, 1_000_000_000)
+SCALES: tuple[int, ...] = (1, 100, 1000, 1_000_000, 1_000_000_000)
 _CODES = ("B", "H", "I", "Q")
 _PROBES = 6
 LIMIT = 4096
@@ -68,11 +68,13 @@ def _deflate(data: bytes) -> bytes:
     return packer.compress(data) + packer.flush()
 
 
-def _planes(data: bytes, width: int) -> bytes:
+def planes(data: bytes, width: int) -> bytes:
+    """Items of ``width`` bytes as byte planes: all their lowest bytes, then all second ones, and so on."""
     return data if width == 1 else b"".join([data[i::width] for i in range(width)])
 
 
-def _unplanes(data: bytes, width: int) -> bytes:
+def unplanes(data: bytes, width: int) -> bytes:
+    """The inverse of :func:`planes`."""
     if width == 1:
         return data
     out, n = bytearray(len(data)), len(data) // width
@@ -81,10 +83,10 @@ def _unplanes(data: bytes, width: int) -> bytes:
     return bytes(out)
 
 
-def _scale(values: Sequence[float]) -> int | None:
+def scale_of(values: Sequence[float]) -> int | None:
     """Index of the smallest scale that makes a few probed values exact integers."""
     probes = values[:: max(1, len(values) // _PROBES)]
-    for index, scale in enumerate(_SCALES):
+    for index, scale in enumerate(SCALES):
         if all(round(v * scale) / scale == v for v in probes):
             return index
     return None
@@ -93,10 +95,10 @@ def _scale(values: Sequence[float]) -> int | None:
 def _integers(values: array[float]) -> tuple[int, bytes] | None:
     """Form and body as deltas of integers, or None if that would not be exact."""
     try:
-        index = _scale(values)
+        index = scale_of(values)
         if index is None:
             return None
-        scale = _SCALES[index]
+        scale = SCALES[index]
         ints = list(map(int, values)) if scale == 1 else list(map(round, map(mul, values, repeat(scale))))
         if _floats(ints, scale).tobytes() != values.tobytes():
             return None
@@ -107,7 +109,7 @@ def _integers(values: array[float]) -> tuple[int, bytes] | None:
         rest = array(_CODES[width], [d - low for d in deltas] if low else deltas)
     except (ValueError, OverflowError, struct.error):  # NaN, infinity, or beyond 64 bits
         return None
-    return _INTEGERS + 4 * index + width, line + _deflate(_planes(rest.tobytes(), 1 << width))
+    return _INTEGERS + 4 * index + width, line + _deflate(planes(rest.tobytes(), 1 << width))
 
 
 def _width(span: int) -> int:
@@ -121,9 +123,9 @@ def _floats(ints: Iterable[float], scale: int) -> array[float]:
 def _from_integers(body: bytes, count: int, form: int) -> array[float]:
     index, width = divmod(form, 4)
     first, low = _LINE.unpack_from(body)
-    raw = _unplanes(zlib.decompress(body[_LINE.size :], -10, (count - 1) << width), 1 << width)
+    raw = unplanes(zlib.decompress(body[_LINE.size :], -10, (count - 1) << width), 1 << width)
     deltas: Iterable[int] = raw if width == 0 else array(_CODES[width], raw)
-    return _floats(accumulate(map(add, deltas, repeat(low)) if low else deltas, initial=first), _SCALES[index])
+    return _floats(accumulate(map(add, deltas, repeat(low)) if low else deltas, initial=first), SCALES[index])
 
 
 def _bits(values: array[float]) -> bytes:
@@ -131,12 +133,12 @@ def _bits(values: array[float]) -> bytes:
     size = 8 * len(values)
     wide = int.from_bytes(values.tobytes(), "little")
     wide ^= (wide << 64) & ((1 << 8 * size) - 1)
-    return _deflate(_planes(wide.to_bytes(size, "little"), 8))
+    return _deflate(planes(wide.to_bytes(size, "little"), 8))
 
 
 def _from_bits(body: bytes, count: int) -> array[float]:
     size = 8 * count
-    wide = int.from_bytes(_unplanes(zlib.decompress(body, -10, size), 8), "little")
+    wide = int.from_bytes(unplanes(zlib.decompress(body, -10, size), 8), "little")
     mask, shift = (1 << 8 * size) - 1, 64
     while shift < 8 * size:  # prefix XOR by doubling
         wide ^= (wide << shift) & mask
