@@ -20,9 +20,9 @@ from agent.engine.evaluate import JudgeState
 from agent.engine.report import when
 from agent.errors import AgentError
 from agent.host.lane import aside
+from agent.host.rights import CAP_SYS_PTRACE, capabilities
 from agent.host.systemd import Notifier
 from agent.model import JsonObject, Metric, View
-from agent.reports.doctor import CAP_SYS_PTRACE, capabilities
 from agent.watch import Watch
 from agent.web.metrics import OwnCounters
 from agent.web.page import Page

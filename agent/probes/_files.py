@@ -7,7 +7,6 @@ import os
 import secrets
 from collections.abc import Sequence
 
-from agent import flamegraph
 from agent.host.text import clean
 from agent.model import Artifact
 from agent.stacks import Stack, collapsed
@@ -19,6 +18,8 @@ def keep_stacks(
     """Write the flame graph and the collapsed text; what was kept, and why something was not ("" if all was)."""
     if not stacks or not folder:
         return [], ""
+    from agent import flamegraph  # drawn seldom: the daemon's start does not pay for it
+
     kept: list[Artifact] = []
     mark = secrets.token_hex(4)
     try:

@@ -16,13 +16,12 @@ from typing import Literal
 from agent.errors import AgentError
 from agent.host import bundles as memray_bundles
 from agent.host import procs, pyspy
+from agent.host.rights import CAP_SYS_PTRACE, capabilities
 from agent.host.run import run
 from agent.watch import Watch
 
 State = Literal["ok", "warn", "missing", "absent"]
 
-CAP_SYS_PTRACE = 19
-CAP_DAC_READ_SEARCH = 2
 FREE_FOR_ARTIFACTS = 256 << 20  # a capture is capped at 64 MiB; its report and stacks come on top
 
 
@@ -35,14 +34,6 @@ class Item:
     state: State
     says: str
     fix: str = ""
-
-
-def capabilities(status: str) -> int:
-    """The effective capability bits from the text of /proc/PID/status."""
-    for line in status.splitlines():
-        if line.startswith("CapEff:"):
-            return int(line.split()[1], 16)
-    return 0
 
 
 def rights(proc: str = "/proc") -> Iterable[Item]:

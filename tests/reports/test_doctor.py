@@ -14,6 +14,7 @@ from agent.config import Config, parse_config
 from agent.errors import AgentError, Unavailable
 from agent.host import bundles
 from agent.host.lane import InlineLane
+from agent.host.rights import CAP_SYS_PTRACE
 from agent.model import Event, Metric, Sample
 from agent.reports import doctor
 from agent.reports.doctor import Item
@@ -40,7 +41,7 @@ def host(folder: Path, *, caps: int = 0, yama: str | None = None, psi: bool = Tr
     return str(folder)
 
 
-PTRACE = 1 << doctor.CAP_SYS_PTRACE
+PTRACE = 1 << CAP_SYS_PTRACE
 
 
 @pytest.mark.parametrize(
