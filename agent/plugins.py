@@ -13,6 +13,7 @@ from agent import collectors as collectors_room
 from agent import data, registry
 from agent import probes as probes_room
 from agent.config import Config, settings
+from agent.engine.kernel import tables
 from agent.engine.load import load_rules
 from agent.engine.trees import Catalog, ProbeSpec, RuleSet
 from agent.errors import AgentError, ConfigError, Problem, Problems
@@ -99,19 +100,37 @@ def read_rules(plugins: Plugins, config: Config) -> tuple[RuleSet, list[Problem]
 
 
 def read_folder(folder: Path) -> dict[str, str]:
-    """Path → text of every tree file of a folder (not of its sub-folders); ConfigError names what cannot be read."""
+    """Path → text of every tree file of a folder (no sub-folders, no tables); ConfigError says what cannot be read."""
     texts = {}
     path = folder
     try:
         for name in sorted(os.listdir(folder)):
             path = folder / name
-            if path.suffix == ".yaml":
+            if path.suffix == ".yaml" and name not in tables.FILES:
                 texts[str(path)] = path.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
         why = getattr(error, "strerror", None) or str(error)
         what = "folder of rules" if path == folder else "rule file"
         raise ConfigError(f"cannot read this {what}: {why}", where=str(path), help="check its mode and owner") from None
     return texts
+
+
+def kernel_tables(config: Config) -> tables.Tables:
+    """What Xids and kernel events mean: shipped tables, those of ``rules_dir`` and of ``rules.d`` laid over them.
+
+    Problems with every mistake.
+    """
+    base = _read_tables(data.folder("rules"))
+    site = [Path(config.rules_dir)] if config.rules_dir else []
+    overlay = {path: text for folder in (*site, *config.overlay_dirs()) for path, text in _read_tables(folder).items()}
+    return tables.load_tables(base, overlay)
+
+
+def _read_tables(folder: Path) -> dict[str, str]:
+    try:
+        return {str(path): path.read_text(encoding="utf-8") for path in (folder / n for n in tables.FILES) if path.is_file()}
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigError(f"cannot read the kernel log's tables: {error}", where=str(folder), help="check mode and owner") from None
 
 
 def rules_or_raise(plugins: Plugins, config: Config) -> RuleSet:

@@ -81,6 +81,16 @@ def overlaid(base: Node, over: Node) -> Node:
     return _like(base, pairs=merged)
 
 
+def merged(base: Node, over: Node) -> Node:
+    """One mapping laid over another, key by key, to any depth; where either is no mapping the upper one counts."""
+    if not base.kind == over.kind == "map":
+        return over
+    pairs = {key.raw: (key, value) for key, value in base.pairs}
+    for key, value in over.pairs:
+        pairs[key.raw] = (key, merged(pairs[key.raw][1], value) if key.raw in pairs else value)
+    return _like(over, pairs=list(pairs.values()))
+
+
 def _merge_map(old: Node, new: Node, deep: bool) -> Node:
     pairs = dict[str, tuple[Node, Node]]((k.raw, (k, v)) for k, v in old.pairs)
     for key, value in new.pairs:

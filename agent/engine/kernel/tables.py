@@ -1,0 +1,150 @@
+"""What Xids and kinds of events mean: ``rules/xid.yaml`` and ``rules/kernel_log.yaml``, a site's changes laid over them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Literal, TypeVar
+
+from agent.engine.treefile import merged
+from agent.errors import Problem, Problems
+from agent.yamlfile import Node, Text, did_you_mean, fill, parse
+
+XID_FILE, KIND_FILE = "xid.yaml", "kernel_log.yaml"
+FILES = (XID_FILE, KIND_FILE)
+"""Names of the files, in ``rules`` and in ``rules.d``."""
+
+Level = Literal["info", "warn", "critical"]
+Action = Literal[
+    "none", "restart_app", "reset_gpu", "reboot", "restart_vm", "drain", "follow", "workflow", "check", "support"
+]  # fmt: skip
+File = TypeVar("File")
+
+
+@dataclass(frozen=True)
+class Xid:
+    """One number: ``action`` is what to do at once, ``then`` what to do if it comes again, ``nonfatal`` the level where the
+    message itself says Nonfatal. ``source`` says where the facts come from."""
+
+    title: str
+    level: Level
+    class_: Text
+    action: Action
+    then: Action | None = None
+    nonfatal: Level | None = None
+    advice: str = ""
+    source: Literal["catalogue", "driver", "disputed", "site"] = "catalogue"
+
+
+@dataclass(frozen=True)
+class Kind:
+    """One kind of event; ``by`` gives its level by the value of a field (``by: {severity: {fatal: critical}}``)."""
+
+    title: str
+    level: Level
+    by: Mapping[str, Mapping[str, Level]] = field(default_factory=dict)
+    advice: str = ""
+
+
+@dataclass(frozen=True)
+class Sxid:
+    """One number of an NVSwitch; the word in the message goes before this level."""
+
+    title: str
+    level: Level
+
+
+@dataclass(frozen=True)
+class _XidFile:
+    classes: Mapping[str, str]
+    default: Xid
+    xids: Mapping[Text, Xid]
+
+
+@dataclass(frozen=True)
+class _KindFile:
+    kinds: Mapping[str, Kind]
+    sxids: Mapping[Text, Sxid]
+
+
+@dataclass(frozen=True)
+class Tables:
+    """Everything the two files say. ``xid`` answers for numbers that are not listed too."""
+
+    classes: Mapping[str, str]
+    default: Xid
+    xids: Mapping[int, Xid]
+    kinds: Mapping[str, Kind]
+    sxids: Mapping[int, Sxid]
+
+    def xid(self, number: int) -> Xid:
+        """What a number means; the default where it is not listed."""
+        return self.xids.get(number, self.default)
+
+    def level(self, kind: str, fields: Mapping[str, object]) -> str:
+        """How much an event matters: info, warn or critical."""
+        if kind == "xid":
+            return self._xid_level(fields)
+        entry = self.kinds.get(kind)
+        if entry is None:
+            return "warn"
+        if kind == "sxid" and fields.get("fatal") is None and isinstance(number := fields.get("sxid"), int):
+            known = self.sxids.get(number)
+            return known.level if known else entry.level
+        found = [levels.get(str(fields.get(name)).lower()) for name, levels in entry.by.items()]
+        return next((level for level in found if level), entry.level)
+
+    def _xid_level(self, fields: Mapping[str, object]) -> str:
+        number = fields.get("xid")
+        entry = self.xid(number if isinstance(number, int) else -1)
+        return entry.nonfatal if entry.nonfatal and fields.get("severity_word") == "Nonfatal" else entry.level
+
+
+def load_tables(base: Mapping[str, str], overlay: Mapping[str, str] | None = None) -> Tables:
+    """The tables from texts by path, with the site's laid over, number by number and key by key.
+
+    Raises :class:`agent.errors.Problems` with every mistake of every file.
+    """
+    problems: list[Problem] = []
+    nodes = {name: _node(name, base, overlay or {}, problems) for name in FILES}
+    xids, kinds = _filled(_XidFile, nodes[XID_FILE], problems), _filled(_KindFile, nodes[KIND_FILE], problems)
+    if xids is not None:
+        for entry in (xids.default, *xids.xids.values()):
+            if entry.class_ not in xids.classes:
+                wrong = entry.class_.node
+                help = did_you_mean(wrong.raw, xids.classes) or f"known: {', '.join(xids.classes)}"
+                problems.append(wrong.problem(f"unknown class '{wrong.raw}'", help))
+    by_xid = _numbered(xids.xids, problems) if xids else {}
+    by_sxid = _numbered(kinds.sxids, problems) if kinds else {}
+    if problems or xids is None or kinds is None:
+        raise Problems(problems)
+    return Tables(xids.classes, xids.default, by_xid, kinds.kinds, by_sxid)
+
+
+def _node(name: str, base: Mapping[str, str], overlay: Mapping[str, str], problems: list[Problem]) -> Node | None:
+    found: Node | None = None
+    for texts in (base, overlay):
+        for path, text in texts.items():
+            if path.rpartition("/")[2] != name:
+                continue
+            try:
+                node = parse(text, path)
+            except Problems as wrong:
+                problems += wrong.problems
+                continue
+            found = node if found is None else merged(found, node)
+    return found
+
+
+def _filled(cls: type[File], node: Node | None, problems: list[Problem]) -> File | None:
+    return fill(cls, node, problems) if node is not None else None
+
+
+Entry = TypeVar("Entry")
+
+
+def _numbered(entries: Mapping[Text, Entry], problems: list[Problem]) -> dict[int, Entry]:
+    for key in entries:
+        if not key.isascii() or not key.isdigit():
+            problems.append(key.node.problem(f"'{key}' is not a number", "numbers as the driver prints them"))
+    return {int(key): entry for key, entry in entries.items() if key.isascii() and key.isdigit()}
