@@ -1,0 +1,79 @@
+"""SQLite as the state uses it: how a connection is set, what an error means, one transaction, a reader's connection."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import sqlite3
+from collections.abc import Iterator
+
+from agent.errors import Unavailable
+
+BUSY_S = 5.0
+CACHE_KIB = 512
+CHECKPOINT_PAGES = 256  # 1 MiB of log before it is folded into the file
+LOG_LIMIT = 1 << 20
+_PRIMARY = 0xFF
+_DISK = frozenset(
+    {sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR, sqlite3.SQLITE_READONLY, sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_PERM}
+)
+_BROKEN = frozenset({sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB})
+
+
+def of_disk(error: BaseException) -> bool:
+    """Does the error mean that the disk cannot be written (full, read-only, failing), whatever was to be written?"""
+    return isinstance(error, sqlite3.Error) and getattr(error, "sqlite_errorcode", -1) & _PRIMARY in _DISK
+
+
+def of_damage(error: BaseException) -> bool:
+    """Does the error mean that the file is damaged?"""
+    return isinstance(error, sqlite3.Error) and getattr(error, "sqlite_errorcode", -1) & _PRIMARY in _BROKEN
+
+
+def tune(connection: sqlite3.Connection) -> None:
+    """A committed transaction survives kill -9 and a power cut (synchronous=FULL); readers and the writer do not wait for each
+    other (WAL)."""
+    connection.execute("PRAGMA journal_mode=WAL")
+    connection.execute("PRAGMA synchronous=FULL")
+    connection.execute("PRAGMA foreign_keys=ON")
+    connection.execute(f"PRAGMA cache_size=-{CACHE_KIB}")
+    connection.execute(f"PRAGMA wal_autocheckpoint={CHECKPOINT_PAGES}")
+    connection.execute(f"PRAGMA journal_size_limit={LOG_LIMIT}")
+
+
+def reason(error: BaseException) -> str:
+    """What SQLite said, with its own name for it."""
+    return f"{error} ({getattr(error, 'sqlite_errorname', type(error).__name__)})"
+
+
+@contextlib.contextmanager
+def transaction(connection: sqlite3.Connection) -> Iterator[sqlite3.Connection]:
+    """All or nothing."""
+    connection.execute("BEGIN IMMEDIATE")
+    try:
+        yield connection
+        connection.execute("COMMIT")
+    except BaseException:
+        if connection.in_transaction:
+            connection.execute("ROLLBACK")
+        raise
+
+
+def read_only(path: str) -> sqlite3.Connection:
+    """A connection that cannot write. Unavailable if there is no state file, or it cannot be read."""
+    if not os.path.exists(path):
+        raise Unavailable("there is no state file", where=path, help="the agent makes it when it runs; check 'state_dir'")
+    for options in ("mode=ro", "mode=ro&immutable=1"):  # immutable: in a folder that cannot be written the log has no index
+        connection = sqlite3.connect(f"file:{_quoted(path)}?{options}", uri=True, timeout=BUSY_S, isolation_level=None)
+        try:
+            connection.execute("SELECT count(*) FROM sqlite_master").fetchone()
+        except sqlite3.Error as error:
+            connection.close()
+            last = error
+        else:
+            return connection
+    raise Unavailable(f"the state file cannot be read: {last}", where=path, help="ask as the user the agent runs as, or as root")
+
+
+def _quoted(path: str) -> str:
+    return path.replace("%", "%25").replace("?", "%3f").replace("#", "%23")
