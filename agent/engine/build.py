@@ -67,13 +67,14 @@ class TreeBuilder:
         self.notes.word(file.tree, r"[a-z][a-z0-9_]*", "a tree's name is one lower-case word")
         self.notes.known(file.each, {x for m in self.catalog.metrics.values() for x in m.labels}, "label")
         symptom = self._symptom(file.symptom)
+        applies = self._compile(file.applies, each=()) if file.applies is not None else None
         checks = self._checks()
         causes = tuple(self._cause(key, cause) for key, cause in file.causes.items())
         if len(self.notes.problems) > before or symptom is None:
             return None
         ready = {c.id: c for c in checks.values() if c is not None}
         self._unused(ready, causes)
-        return Tree(str(file.tree), symptom, _plain(file.each), file.sop, ready, causes)
+        return Tree(str(file.tree), symptom, _plain(file.each), file.sop, ready, causes, applies)
 
     def _symptom(self, file: SymptomFile) -> Symptom | None:
         when = self._compile(file.when)
@@ -162,8 +163,15 @@ class TreeBuilder:
             if file.id not in used:
                 self.notes.warnings.append(file.id.node.problem(f"check '{file.id}' is used by no cause and no other check"))
 
-    def _compile(self, text: Text, spec: ProbeSpec | None = None, checks: frozenset[str] = frozenset()) -> Compiled | None:
-        scope = Scope(self.catalog.metrics, _plain(self.file.each), spec.answers if spec else {}, checks)
+    def _compile(
+        self,
+        text: Text,
+        spec: ProbeSpec | None = None,
+        checks: frozenset[str] = frozenset(),
+        each: Iterable[str] | None = None,
+    ) -> Compiled | None:
+        bound = _plain(self.file.each if each is None else each)
+        scope = Scope(self.catalog.metrics, bound, spec.answers if spec else {}, checks)
         try:
             made = compile_expr(str(text), scope)
         except ExprError as error:

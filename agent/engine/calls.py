@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from agent.engine import joins
 from agent.engine.checker import BAD, Checker, Typed
-from agent.engine.functions import AGGREGATES, FUNCTIONS, Function
+from agent.engine.functions import AGGREGATES, EVENT_FUNCTIONS, FUNCTIONS, Function
+from agent.engine.happened import SOURCES, Asked, happened
 from agent.engine.joins import Fold, Leaf
 from agent.engine.lexer import close
 from agent.engine.syntax import Call, Literal, Name, Node
-from agent.engine.units import SECONDS, parse
+from agent.engine.units import COUNT, SECONDS, parse
 from agent.engine.windows import STALE_AFTER
 from agent.model import Kind, Metric
 
@@ -20,11 +21,13 @@ def call(checker: Checker, node: Call) -> Typed:
     """Any ``name(...)``."""
     if node.name in AGGREGATES:
         return aggregate(checker, node)
+    if node.name in EVENT_FUNCTIONS:
+        return event_call(checker, node)
     if node.name in FUNCTIONS:
         return window_call(checker, node)
     for arg in node.args:
         checker.visit(arg)
-    known = [*FUNCTIONS, *AGGREGATES]
+    known = [*FUNCTIONS, *EVENT_FUNCTIONS, *AGGREGATES]
     help = close(node.name, known) or f"functions are {', '.join(known)}"
     return checker.problem(Node(node.start, node.start + len(node.name)), f"unknown function '{node.name}'", help)
 
@@ -40,7 +43,8 @@ def window_call(checker: Checker, node: Call) -> Typed:
         return BAD
     unit = function.unit(parse(metric.unit))
     checker.longest_window = max(checker.longest_window, window)
-    everywhere = function.name == "absent" and checker.group is None and not checker.bound.issuperset(metric.labels)
+    fixed = {label for label, _ in node.args[0].where} if isinstance(node.args[0], Name) else set()
+    everywhere = function.name == "absent" and checker.group is None and not checker.bound.issuperset({*metric.labels} - fixed)
     leaf = checker.leaf(node, metric, unit, everywhere)
     if leaf is None:
         return BAD
@@ -49,6 +53,26 @@ def window_call(checker: Checker, node: Call) -> Typed:
     if len(node.args) == 1:
         return Typed(joins.newest(leaf), "num", unit)
     return Typed(joins.windowed(leaf, _variant(function.name, metric), window), "num", unit)
+
+
+def event_call(checker: Checker, node: Call) -> Typed:
+    """``happened(kernel{kind='oom_kill'}, 15m)``: a count. A value may be one of several: ``xid='48|95'``."""
+    kind = node.args[0] if node.args else None
+    if len(node.args) != 2 or not isinstance(kind, Name):
+        return checker.problem(
+            node, f"{node.name} takes a kind of event and a window", f"write {node.name}(kernel{{kind='x'}}, 15m)"
+        )
+    if checker.group is not None:
+        return checker.problem(node, "events are no series, and an aggregator is about series", "move it out of the brackets")
+    window, source = _window(checker, node), SOURCES.get(kind.name)
+    if source is None:
+        return checker.problem(kind, f"unknown kind of event '{kind.name}'", f"known: {', '.join(sorted(SOURCES))}")
+    checker.where(kind, source.fields, kind.name)
+    if window is None:
+        return BAD
+    where = tuple((name, frozenset(value.split("|"))) for name, value in kind.where)
+    text = " ".join(checker.source(node).split())
+    return Typed(happened(Asked(text, kind.name, where, window, node.name == "happened_elsewhere")), "num", COUNT)
 
 
 def _variant(name: str, metric: Metric) -> str:

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
 from typing import Literal as OneOf
 
 from agent.engine import joins, operators
 from agent.engine.context import Run, bound_by
-from agent.engine.functions import AGGREGATES, FUNCTIONS
+from agent.engine.functions import AGGREGATES, EVENT_FUNCTIONS, FUNCTIONS
 from agent.engine.joins import Leaf
 from agent.engine.lexer import ExprProblem, close
 from agent.engine.syntax import COMPARISONS, Binary, Call, Literal, Logic, Name, Node, Unary
@@ -139,6 +139,8 @@ class Checker:
     def _name(self, node: Name) -> Typed:
         name = node.name
         if name in self.scope.checks or name in self.scope.answers:
+            if node.where:
+                return self.problem(node, f"{name} is no series: it has no labels", "leave the braces away")
             return self._outcome(node)
         metric = self.scope.metrics.get(name)
         if metric is None:
@@ -165,7 +167,7 @@ class Checker:
 
     def _unknown(self, node: Name) -> Typed:
         known = [*self.scope.metrics, *self.scope.answers, *self.scope.checks]
-        if node.name in FUNCTIONS or node.name in AGGREGATES:
+        if node.name in FUNCTIONS or node.name in AGGREGATES or node.name in EVENT_FUNCTIONS:
             return self.problem(node, f"{node.name} is a function", f"write {node.name}(series, 5m)")
         plain = node.name.removeprefix("anfl_")
         help = f"did you mean '{plain}'?" if plain in self.scope.metrics else close(node.name, known)
@@ -174,9 +176,12 @@ class Checker:
 
     def leaf(self, node: Node, metric: Metric, unit: Unit, everywhere: bool = False) -> Leaf | None:
         """A series' leaf; a label nothing binds is a problem outside an aggregator."""
-        names = tuple(sorted(metric.labels))
+        named = node if isinstance(node, Name) else next((a for a in getattr(node, "args", ()) if isinstance(a, Name)), None)
+        fixed = tuple(sorted(named.where)) if named is not None else ()
+        self.where(named, metric.labels, metric.name)
+        names = tuple(sorted(set(metric.labels) - {label for label, _ in fixed}))
         self.series.add(metric.name)
-        leaf = Leaf(" ".join(self.source(node).split()), metric.name, names, str(unit))
+        leaf = Leaf(" ".join(self.source(node).split()), metric.name, names, str(unit), fixed)
         free = [n for n in names if n not in self.bound]
         if self.group is not None:
             self.group.append(leaf)
@@ -186,6 +191,19 @@ class Checker:
             self.problem(node, message, "wrap it in max_of(), sum_of() or any_of()")
             return None
         return leaf
+
+    def where(self, node: Name | None, known: Collection[str], what: str) -> None:
+        """Every label in braces must be one that it has, and be there once."""
+        seen = set[str]()
+        for label, _ in node.where if node is not None else ():
+            assert node is not None
+            if label not in known:
+                self.problem(
+                    node, f"{what} has no label '{label}'", close(label, known) or f"it has {', '.join(sorted(known)) or 'none'}"
+                )
+            elif label in seen:
+                self.problem(node, f"label '{label}' is there twice")
+            seen.add(label)
 
     def _call(self, node: Call) -> Typed:
         return self._calls(self, node)

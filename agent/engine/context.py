@@ -29,13 +29,15 @@ class Context:
         self.missing: list[str] = []
         self.culprits: list[Labels] = []
 
-    def bind(self, names: tuple[str, ...]) -> Labels | None:
-        """The label set of a series with these (sorted) label names; None if the instance lacks one of them."""
+    def bind(self, names: tuple[str, ...], fixed: Labels = ()) -> Labels | None:
+        """The label set of a series with these (sorted) label names, besides those that are ``fixed``; None if the instance
+        lacks one of them."""
         known = self.known
         if names not in known:
             labels = self.labels
             known[names] = tuple([(n, labels[n]) for n in names]) if all(n in labels for n in names) else None
-        return known[names]
+        bound = known[names]
+        return tuple(sorted(bound + fixed)) if fixed and bound is not None else bound
 
     def note(self, text: str, value: AnswerValue, unit: str, name: str) -> AnswerValue:
         """Leave a term, and the name as missing if nothing is known; hands the value on."""

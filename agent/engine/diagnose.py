@@ -154,21 +154,21 @@ def _place(target: Target, entities: Entities) -> Place:
     value = keys.get(target.kind) or None
     if value is None:
         return Place()
-    label = {"gpu": "uuid"}.get(target.kind, target.kind)
+    if target.kind == "gpu":
+        return Place((("uuid", value),), {"uuid": value}, entities.on_gpu.get(value, frozenset()))
+    label = str(target.kind)
     pids = frozenset(pid for pid, known in entities.info.items() if known.get(label) == value)
     return Place(((label, value),), {label: value}, pids)
 
 
 def _keys(tree: Tree, scope: Scope, target: Place, entities: Entities) -> list[Labels]:
     """The instances to walk: the scope's processes, the host, or of other entities those the target is on."""
-    if tree.each == ("pid",):
+    if tree.each == ("pid",) and entities.applies(tree):
         return [(("pid", str(pid)),) for pid in scope.pids]
     pids = frozenset(map(str, scope.pids))
-    found = entities.keys(tree, pids)
-    if "pid" in tree.each:
-        return found
+    found = [Place(key, (i := entities.instance(key)).labels, i.own_pids) for key in entities.keys(tree, pids)]
     members = [Place((("pid", pid),), entities.instance((("pid", pid),)).labels) for pid in pids]
-    return [key for key in found if not target.key or any(Place(key, dict(key)).overlaps(p) for p in (target, *members))]
+    return [place.key for place in found if not target.key or any(place.overlaps(p) for p in (target, *members))]
 
 
 def _reaches(root: Active, target: Place) -> bool:

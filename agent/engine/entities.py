@@ -1,7 +1,7 @@
 """Who is on the host: label sets → instances a tree is judged for, their process trees, and the words of a target.
 
 All from ``process_info`` (labels pid, comm, subject, cgroup, unit, container, job, user), where subject is the pid of the root
-of the process's tree.
+of the process's tree; who is on which GPU, from ``gpu_process_info`` (labels gpu, uuid, pci, pid, comm …).
 """
 
 from __future__ import annotations
@@ -17,16 +17,20 @@ from agent.model import Labels, Target, TargetKind
 CHAIN = ("pid", "cgroup", "unit", "container", "job", "user")
 """Labels that bind through a process: what a series may carry and still belong to one process."""
 
+ON_GPU = "gpu_process_info"
+
 _KINDS: dict[str, TargetKind] = {"pid": "process", "uuid": "gpu", "unit": "unit", "cgroup": "cgroup", "run": "run"}
 
 
 @dataclass(frozen=True)
 class Entities:
-    """One round's processes. ``info`` is by pid, ``trees`` holds the pids of each subject, ``instances`` those asked for."""
+    """One round's processes. ``info`` is by pid, ``trees`` holds the pids of each subject, ``on_gpu`` by UUID those of all
+    subjects on a GPU, ``instances`` those asked for."""
 
     round: Round
     info: Mapping[str, Mapping[str, str]]
     trees: Mapping[str, frozenset[str]]
+    on_gpu: Mapping[str, frozenset[str]] = field(default_factory=dict)
     instances: dict[Labels, Instance] = field(default_factory=dict)
 
     @staticmethod
@@ -35,9 +39,9 @@ class Entities:
         known: Entities | None = round.memo.get("entities")
         if known is not None:
             return known
-        live = round.live("process_info")
-        info, trees = round.lasting("families", (live,), lambda: _families(live))
-        known = round.memo["entities"] = Entities(round, info, trees, round.lasting("instances", (live,), dict))
+        live, users = round.live("process_info"), round.live(ON_GPU)
+        info, trees, on_gpu = round.lasting("families", (live, users), lambda: _families(live, users))
+        known = round.memo["entities"] = Entities(round, info, trees, on_gpu, round.lasting("instances", (live, users), dict))
         return known
 
     def subject(self, pid: str) -> str:
@@ -61,19 +65,25 @@ class Entities:
         labels = dict(key)
         pid = labels.get("pid")
         if pid is None:
-            return Instance(labels, own)
+            return Instance(labels, own | self.on_gpu.get(labels.get("uuid", ""), frozenset()))
         known = self.info.get(pid, {})
         return Instance({**{k: known[k] for k in CHAIN if known.get(k)}, **labels}, self.own(pid))
 
     def keys(self, tree: Tree, pids: frozenset[str] | None = None) -> list[Labels]:
         """Label sets a tree is judged for: those live in its series, only of ``pids`` where they are processes."""
+        if not self.applies(tree):
+            return []
         if not tree.each:
             return [()]
         live = tuple([self.round.live(name) for name in tree.series])
         found = self.round.lasting(("keys", tree.name), (tree.each, live), lambda: sorted(_bound(tree.each, live)))
-        if pids is None or "pid" not in tree.each:
+        if pids is None or tree.each != ("pid",):
             return found
         return [key for key in found if dict(key)["pid"] in pids]
+
+    def applies(self, tree: Tree) -> bool:
+        """Is there what the tree is about? Unless that is known, the tree says nothing, not even that it could not look."""
+        return tree.applies is None or tree.applies.value(self.round, HOST) is True
 
     def half(self, tree: Tree, turn: int) -> list[Labels]:
         """Every other one of the label sets, by their own checksum; the host's tree is its turn every time."""
@@ -113,16 +123,38 @@ class Entities:
             return self.process(labels["pid"])
         kind = _KINDS.get(label, "host")
         name = labels.get(label) or next(iter(labels.values()))
-        return Target(kind, name, unit=labels.get("unit"), cgroup=labels.get("cgroup"), uuid=labels.get("uuid"))
+        if kind == "gpu":
+            name = gpu_name(labels)
+        return Target(kind, name, unit=labels.get("unit"), cgroup=labels.get("cgroup"), uuid=labels.get("uuid") or None)
 
 
-def _families(live: Live) -> tuple[dict[str, dict[str, str]], dict[str, frozenset[str]]]:
-    """Processes by pid, and the pids of each subject."""
+HOST = Instance()
+"""What a tree without ``each`` is judged for."""
+
+Families = tuple[dict[str, dict[str, str]], dict[str, frozenset[str]], dict[str, frozenset[str]]]
+
+
+def gpu_name(labels: Mapping[str, str]) -> str:
+    """``GPU 3`` by its index as first seen; by UUID or address where it never had one."""
+    return f"GPU {labels.get('gpu') or labels.get('uuid') or labels.get('pci') or '?'}"
+
+
+def _families(live: Live, users: Live) -> Families:
+    """Processes by pid, the pids of each subject, and by UUID those of the subjects on each GPU."""
     info = {labels["pid"]: labels for _, labels in live if "pid" in labels}
     trees: dict[str, set[str]] = {}
     for pid, labels in info.items():
         trees.setdefault(labels.get("subject") or pid, set()).add(pid)
-    return info, {subject: frozenset(pids) for subject, pids in trees.items()}
+    on_gpu: dict[str, set[str]] = {}
+    for _, labels in users:
+        pid = labels.get("pid", "")
+        whole = trees.get(info.get(pid, {}).get("subject") or pid, set())
+        on_gpu.setdefault(labels.get("uuid", ""), set()).update(whole | {pid})
+    return (
+        info,
+        {subject: frozenset(pids) for subject, pids in trees.items()},
+        {uuid: frozenset(pids) for uuid, pids in on_gpu.items() if uuid},
+    )
 
 
 def _bound(each: tuple[str, ...], live: Iterable[Live]) -> set[Labels]:

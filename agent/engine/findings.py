@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from agent.engine.confidence import active
 from agent.engine.entities import CHAIN, Entities
 from agent.engine.graph import Active, Place
+from agent.engine.joins import GPU_LABELS
 from agent.engine.says import culprit, names_in
 from agent.engine.trees import Cause
 from agent.engine.walk import Outcome, Walk
@@ -17,7 +18,7 @@ Onsets = Mapping[tuple[str, Labels], float]
 
 def place_of(walk: Walk) -> Place:
     """Where a walk stands."""
-    pids = walk.instance.own_pids if "pid" in walk.instance.labels else frozenset[str]()
+    pids = walk.instance.own_pids if walk.instance.labels.keys() & {"pid", "uuid"} else frozenset[str]()
     return Place(walk.labels, walk.instance.labels, pids)
 
 
@@ -84,7 +85,8 @@ def _named(name: str, walk: Walk, entities: Entities) -> Iterable[Culprit]:
     if name in walk.outcomes:
         return _of_check(walk.outcomes[name], entities)
     if name in CHAIN or name in walk.instance.labels:
-        made = culprit(((name, walk.instance.labels.get(name, "")),), entities)
+        kept = GPU_LABELS if name in GPU_LABELS else {name}  # a GPU is named by all three
+        made = culprit(tuple((k, v) for k, v in sorted(walk.instance.labels.items()) if k in kept), entities)
         return [made] if made else []
     return [c for o in walk.outcomes.values() if o.evidence is not None for c in o.evidence.culprits.get(name, ())]
 

@@ -65,3 +65,6 @@ FUNCTIONS = {
 
 AGGREGATES = ("max_of", "sum_of", "any_of", "max_of_others", "sum_of_others")
 """Over several series; ``_others`` leave out the instance's own processes."""
+
+EVENT_FUNCTIONS = ("happened", "happened_elsewhere")
+"""How often something was reported: about the instance, or about other GPUs and processes than the instance's."""

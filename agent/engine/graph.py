@@ -22,7 +22,11 @@ class Place:
     pids: frozenset[str] = frozenset()
 
     def overlaps(self, other: Place) -> bool:
-        """Host ⊃ cgroup ⊃ gpu ⊃ process: does one hold the other, or do they share a process tree?"""
+        """Host ⊃ cgroup ⊃ gpu ⊃ process: does one hold the other, or do they share a process tree? Two GPUs that one program
+        uses are still two."""
+        mine, theirs = dict(self.key).get("uuid"), dict(other.key).get("uuid")
+        if mine and theirs and mine != theirs:
+            return False
         return bool(self.pids & other.pids) or _holds(self.key, other.labels) or _holds(other.key, self.labels)
 
 

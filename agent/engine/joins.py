@@ -12,22 +12,26 @@ from agent.model import Labels
 
 MOST_CULPRITS = 5
 
+GPU_LABELS = frozenset({"gpu", "uuid", "pci"})
+"""A GPU's own labels: its index as first seen, its UUID, its PCI address."""
+
 
 @dataclass(frozen=True)
 class Leaf:
-    """A series as an expression names it; ``names`` are its label names, sorted."""
+    """A series as an expression names it; ``names`` are its label names, sorted, without those that are ``fixed``."""
 
     text: str
     name: str
     names: tuple[str, ...]
     unit: str
+    fixed: Labels = ()
 
 
 def newest(leaf: Leaf) -> Run:
     """A bare series name: its last value."""
 
     def run(context: Context) -> AnswerValue:
-        labels = context.bind(leaf.names)
+        labels = context.bind(leaf.names, leaf.fixed)
         value = None if labels is None else context.round.last(leaf.name, labels)
         return context.note(leaf.text, value, leaf.unit, leaf.name)
 
@@ -38,7 +42,7 @@ def windowed(leaf: Leaf, function: str, window: float) -> Run:
     """A window function over one series."""
 
     def run(context: Context) -> AnswerValue:
-        labels = context.bind(leaf.names)
+        labels = context.bind(leaf.names, leaf.fixed)
         value = None if labels is None else context.round.window(function, leaf.name, labels, window)
         return context.note(leaf.text, value, leaf.unit, leaf.name)
 
@@ -50,9 +54,10 @@ def absence(leaf: Leaf, window: float, everywhere: bool) -> Run:
 
     def run(context: Context) -> AnswerValue:
         if everywhere:
-            value: AnswerValue = not context.round.view.series(leaf.name, window)
+            found = context.round.view.series(leaf.name, window)
+            value: AnswerValue = not any(set(leaf.fixed) <= set(labels) for labels in found)
         else:
-            labels = context.bind(leaf.names)
+            labels = context.bind(leaf.names, leaf.fixed)
             value = True if labels is None else context.round.window("absent", leaf.name, labels, window)
         return context.note(leaf.text, value, "", leaf.name)
 
@@ -86,7 +91,7 @@ class Fold:
     """An aggregator: ``lead`` is the series that is walked, ``used`` every label its expression reads.
 
     Labels in ``bound`` that the instance has are held fast; a ``pid`` ranges over the instance's own process tree. With
-    ``others`` nothing is held fast and the instance's own processes are left out.
+    ``others`` only the GPU is held fast and the instance's own processes are left out.
     """
 
     text: str
@@ -121,7 +126,8 @@ def folded(fold: Fold) -> Run:
 def _members(fold: Fold, context: Context) -> list[Member]:
     """Every member with its value, the greatest first, unknown last."""
     labels = context.instance.labels
-    held = () if fold.others else tuple([(n, labels[n]) for n in fold.used if n in fold.bound and n in labels])
+    keep = fold.bound & GPU_LABELS if fold.others else fold.bound
+    held = tuple([(n, labels[n]) for n in fold.used if n in keep and n in labels])
     loose = tuple([(n, labels.get(n)) for n in fold.used if n not in fold.lead.names])
     family = _own(context.instance) if not fold.others and any(n == "pid" for n, _ in held) else None
     key = ("fold", fold.text, held, loose, family)
@@ -137,6 +143,7 @@ def _walk(fold: Fold, context: Context, held: dict[str, str], family: frozenset[
     if family is not None:
         held.pop("pid")
     instance = context.instance
+    held.update(fold.lead.fixed)
     for labels, named in context.round.live(fold.lead.name):
         if any(named.get(n, v) != v for n, v in held.items()):
             continue

@@ -23,7 +23,7 @@ _TOKEN = re.compile(
       | {NUMBER.pattern}
       | (?P<name>[A-Za-z_]\w*)
       | (?P<string>'[^']*'|"[^"]*")
-      | (?P<op><=|>=|==|!=|[<>()+\-*/,])""",
+      | (?P<op><=|>=|==|!=|[<>(){{}}+\-*/,])""",
     re.VERBOSE | re.ASCII,
 )
 _INSTEAD = {"&&": "and", "||": "or", "!": "not", "=": "=="}
@@ -81,6 +81,10 @@ def tokens(text: str) -> tuple[list[Token], list[ExprProblem]]:
     at = 0
     while at < len(text):
         match = _TOKEN.match(text, at)
+        if match is None and text[at] == "=" and _selects(found):
+            found.append(Token("op", "=", at))
+            at += 1
+            continue
         if match is None:
             at = _refuse(text, at, found, problems)
             continue
@@ -91,6 +95,12 @@ def tokens(text: str) -> tuple[list[Token], list[ExprProblem]]:
         problems.append(ExprProblem(found[MAX_TOKENS].offset, 1, f"the expression has more than {MAX_TOKENS} words"))
     found.append(Token("end", "", len(text)))
     return found, problems
+
+
+def _selects(found: list[Token]) -> bool:
+    """Does what follows stand between braces, behind a label? ``series{label='value'}``."""
+    braces = [word.text for word in found if word.text in ("{", "}")]
+    return bool(braces) and braces[-1] == "{" and found[-1].kind == "name"
 
 
 def _token(match: re.Match[str], problems: list[ExprProblem]) -> Token:

@@ -67,9 +67,10 @@ class _Maker:
         for one in case.expect:
             self._expected(one)
         pids = self._processes(case, columns)
-        events = [Event(e.at, e.kind, labels(**e.labels), e.text) for e in case.events]
+        events = [Event(e.at, e.kind, labels(**e.labels), e.text, dict(e.fields), e.trusted) for e in case.events]
         probes = self._probes(whole.probes, case.probes)
-        target = case.target if case.target is not None else (pids[0] if pids else None)
+        given = case.target if case.target is not None else whole.target
+        target = given if given is not None else (pids[0] if pids else None)
         view, expect = TableView(columns, events), tuple(sorted(case.expect, key=lambda e: e.at))
         return Case(file, str(case.name), tuple(map(str, trees)), target, pids, view, probes, expect)
 

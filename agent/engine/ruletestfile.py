@@ -42,6 +42,8 @@ class EventFile:
     kind: str
     labels: Mapping[str, Any] = field(default_factory=dict)
     text: str = ""
+    fields: Mapping[str, Any] = field(default_factory=dict)
+    trusted: bool = True
 
 
 @dataclass(frozen=True)
@@ -102,6 +104,7 @@ class RuleTestFile:
     """A file of rule tests; ``interval`` parts the samples of a series, ``trees`` are the default of its cases.
 
     ``input`` and ``probes`` are what every case starts from, such as a healthy process: a case says only what differs.
+    ``target`` is the default of its cases; 0 is the host.
     """
 
     cases: tuple[CaseFile, ...]
@@ -109,3 +112,4 @@ class RuleTestFile:
     trees: tuple[Text, ...] = ()
     input: Mapping[Text, Text] = field(default_factory=dict)
     probes: Mapping[Text, Node] = field(default_factory=dict)
+    target: int | None = None

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 
-from agent.engine.entities import Entities
+from agent.engine.entities import Entities, gpu_name
 from agent.engine.expr import Compiled
 from agent.engine.rounds import AnswerValue, Result, Term
 from agent.model import Culprit, Labels
@@ -13,10 +13,13 @@ from agent.model import Culprit, Labels
 _STEPS = ("B", "KiB", "MiB", "GiB", "TiB")
 _KINDS = {
     "pid": "process",
+    "link": "link",
+    "nvswitch": "device",
     "uuid": "gpu",
     "mountpoint": "mount",
     "device": "device",
     "interface": "link",
+    "pci": "device",
     "peer": "peer",
     "path": "path",
     "cgroup": "cgroup",
@@ -77,7 +80,7 @@ def said(condition: Compiled, result: Result) -> str:
     calls, shown, rest = _calls(text), dict[int, str](), []
     for term in result.terms:
         value = f" = {figure(term.value, term.unit)}"
-        spots = [m for m in re.finditer(rf"(?<!\w){re.escape(term.text)}(?![\w(])", text) if not _inside(m.span(), calls)]
+        spots = [m for m in re.finditer(rf"(?<!\w){re.escape(term.text)}(?![\w({{])", text) if not _inside(m.span(), calls)]
         free = [m for m in spots if m.end() not in shown]
         if free:
             shown[free[0].end()] = value
@@ -104,22 +107,29 @@ def _inside(span: tuple[int, int], calls: list[tuple[int, int]]) -> bool:
 
 
 def culprit(labels: Labels, entities: Entities, term: Term | None = None) -> Culprit | None:
-    """Who a label set stands for; ``term`` is the value that singled it out."""
+    """Who a label set stands for; ``term`` is the value that singled it out, ``says`` among the labels what was reported."""
     named = dict(labels)
     label = next((k for k in _KINDS if named.get(k)), None)
     if label is None:
         return None
+    if label == "pci" and "uuid" in named:  # a GPU the kernel knows and NVML does not
+        label, named = "uuid", {**named, "uuid": ""}
     name, pid, value = named[label], None, None
     if label == "pid":
         pid = int(name) if name.isdecimal() else None
-        name = entities.info.get(name, {}).get("comm") or name
+        name = entities.info.get(name, {}).get("comm") or named.get("comm") or name
+    elif label == "uuid":
+        name = gpu_name(named)
+    elif label == "link" and (named.get("uuid") or named.get("pci")):
+        name = f"link {name} of {gpu_name(named)}"
     share = rate = None
     if term is not None and isinstance(term.value, float | int) and not isinstance(term.value, bool):
         value = float(term.value)
         share = value if term.unit == "ratio" else None
         rate = value if term.unit.endswith("/second") else None
-    detail = figure(value, term.unit) if term is not None and value is not None else ""
-    return Culprit(_KINDS[label], name, pid=pid, uuid=named.get("uuid"), share=share, rate=rate, detail=detail)
+    detail = figure(value, term.unit) if term is not None and value is not None else named.get("says", "")
+    uuid, pci = named.get("uuid") or None, named.get("pci") or None
+    return Culprit(_KINDS[label], name, pid=pid, uuid=uuid, pci=pci, share=share, rate=rate, detail=detail)
 
 
 def number(terms: tuple[Term, ...]) -> float | None:

@@ -33,9 +33,10 @@ class Literal(Node):
 
 @dataclass(frozen=True)
 class Name(Node):
-    """A series, an answer or a check."""
+    """A series, an answer, a check or a kind of event; ``where`` are labels it must have: ``series{label='value'}``."""
 
     name: str
+    where: tuple[tuple[str, str], ...] = ()
 
 
 @dataclass(frozen=True)
@@ -150,6 +151,8 @@ class _Parser:
     def _named(self, word: Token, depth: int) -> Node:
         if word.text in ("true", "false"):
             return Literal(word.offset, word.end, word.text == "true", word.unit)
+        if self._peek().text == "{":
+            return self._selected(word)
         if self._peek().text != "(":
             return Name(word.offset, word.end, word.text)
         opening = self._next()
@@ -162,10 +165,32 @@ class _Parser:
         end = self._expect(")", opening).end
         return Call(word.offset, end, word.text, tuple(args))
 
+    def _selected(self, word: Token) -> Node:
+        """``series{label='value', other='value'}``."""
+        opening = self._next()
+        where: list[tuple[str, str]] = []
+        while self._peek().text != "}":
+            label = self._next()
+            if label.kind != "name":
+                raise _error(label, f"expected a label, found {_say(label)}", "write series{label='value'}")
+            if self._peek().text != "=":
+                raise _error(self._peek(), f"expected '=', found {_say(self._peek())}", f"write {label.text}='value'")
+            self._next()
+            value = self._next()
+            if value.kind != "string":
+                raise _error(value, f"expected a text, found {_say(value)}", f"write {label.text}='{value.text}'")
+            where.append((label.text, value.text[1:-1]))
+            if self._peek().text != ",":
+                break
+            self._next()
+        return Name(word.offset, self._expect("}", opening).end, word.text, tuple(where))
+
     def _expect(self, text: str, opening: Token) -> Token:
         if self._peek().text != text or self._peek().kind != "op":
             raise _error(
-                self._peek(), f"expected '{text}', found {_say(self._peek())}", f"'(' at column {opening.offset + 1} is open"
+                self._peek(),
+                f"expected '{text}', found {_say(self._peek())}",
+                f"'{opening.text}' at column {opening.offset + 1} is open",
             )
         return self._next()
 

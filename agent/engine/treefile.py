@@ -56,7 +56,8 @@ class CauseFile:
 
 @dataclass(frozen=True)
 class TreeFile:
-    """One tree, one file. ``each`` lists the labels that make an instance; none means the host."""
+    """One tree, one file. ``each`` lists the labels that make an instance; none means the host. Where ``applies``, a condition
+    on the host, is not true, the tree says nothing."""
 
     tree: Text
     symptom: SymptomFile
@@ -64,6 +65,7 @@ class TreeFile:
     causes: Mapping[Text, CauseFile]
     sop: tuple[str, ...] = ()
     each: tuple[Text, ...] = ()
+    applies: Text | None = None
 
 
 _BY_ID = {"checks": "list", "causes": "map", "symptom": "map"}

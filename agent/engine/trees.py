@@ -106,6 +106,8 @@ class Tree:
     sop: tuple[str, ...] = ()
     checks: Mapping[str, Check] = field(default_factory=dict)
     causes: tuple[Cause, ...] = ()
+    applies: Compiled | None = None
+    """A condition on the host: unless it is true the tree is neither judged nor walked."""
 
     @cached_property
     def series(self) -> tuple[str, ...]:

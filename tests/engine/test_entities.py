@@ -5,8 +5,8 @@ from __future__ import annotations
 from agent.engine.diagnose import Scope, assess
 from agent.engine.entities import Entities
 from agent.engine.rounds import Round
-from agent.model import Culprit, Target, labels
-from tests.fakes.rules import of, process, rule_set
+from agent.model import Culprit, Labels, Target, labels
+from tests.fakes.rules import host_of, of, process, rule_set
 from tests.fakes.view import FakeView
 
 CGROUP = """
@@ -90,3 +90,65 @@ def test_the_one_that_stands_out_is_the_culprit_with_its_figure() -> None:
     """The arg-max of an aggregator over strangers is a process by name and pid."""
     found = {f.id: f for f in assess(rule_set(PROCESS), host(), Scope(Target("process", pid=1), (1, 2)), {}).causes}
     assert found["latency.cpu-saturated"].culprits[0] == Culprit("process", "hog", pid=3, detail="30")
+
+
+GPU = """
+tree: gpu
+each: [gpu, uuid, pci]
+applies: "not absent(nvml_up, 10m)"
+symptom: {when: "gpu_hot > 0"}
+checks:
+  - {id: hot, expr: "gpu_hot > 0"}
+  - {id: users, expr: "any_of(count(gpu_process_info, 5m) > 0)"}
+causes:
+  gpu.thermal-throttle: {title: t, require: [hot], support: {hot: 0.7}, culprit: [uuid, users], leads_to: [latency.queueing]}
+"""
+SLOW = """
+tree: latency
+each: [pid]
+symptom: {when: "process_threads > 10"}
+checks: [{id: many, expr: "process_threads > 10"}]
+causes: {latency.queueing: {title: t, support: {many: 0.7}}}
+"""
+
+
+def node(*, nvml: bool = True) -> FakeView:
+    """Two GPUs; process 1 and its child are on both of them, the first is hot."""
+    given: dict[tuple[str, Labels] | str, str] = {"nvml_up": "1*61"} if nvml else {}
+    given |= {("gpu_hot", labels(gpu=n, uuid=f"GPU-{n}", pci=f"0000:0{n}:00.0")): f"{1 - n}*61" for n in (0, 1)}
+    given |= {
+        ("gpu_process_info", labels(gpu=n, uuid=f"GPU-{n}", pci=f"0000:0{n}:00.0", pid=1, comm="python")): "1*61" for n in (0, 1)
+    }
+    given |= {process(1): "1*61", process(2, 1): "1*61", process(3): "1*61", of("process_threads", 3): "20*61"}
+    given[of("process_threads", 1)] = "20*61"
+    return host_of(given)
+
+
+def test_a_gpu_is_named_by_all_three_and_whoever_is_on_it_is_named_too() -> None:
+    """Index, UUID and address; then the processes."""
+    (cause,) = assess(rule_set(GPU, SLOW), node(), Scope(), {}).causes
+    first, second = cause.culprits
+    assert first == Culprit("gpu", "GPU 0", uuid="GPU-0", pci="0000:00:00.0")
+    assert (second.kind, second.pid, second.uuid) == ("process", 1, "GPU-0")
+    assert (cause.target.kind, cause.target.name, cause.target.uuid) == ("gpu", "GPU 0", "GPU-0")
+
+
+def test_a_tree_that_does_not_apply_says_nothing() -> None:
+    """Not found, not ruled out, not even unknown."""
+    told = assess(rule_set(GPU, SLOW), node(nvml=False), Scope(), {})
+    assert (told.causes, told.possible, told.ruled_out, told.walks) == ((), (), (), ())
+
+
+def test_what_ails_a_gpu_reaches_the_processes_on_it_and_no_others() -> None:
+    """Its own programs' slowness is a consequence; a stranger's is not."""
+    rules = rule_set(GPU, SLOW)
+    mine = assess(rules, node(), Scope(Target("process", pid=1), (1, 2)), {})
+    assert [(c.id, c.consequences) for c in mine.causes] == [("gpu.thermal-throttle", ("latency.queueing",))]
+    other = assess(rules, node(), Scope(Target("process", pid=3), (3,)), {})
+    assert [c.id for c in other.causes] == ["latency.queueing"]
+
+
+def test_a_gpu_can_be_asked_about() -> None:
+    """Only that one is looked at, though one program uses both."""
+    told = assess(rule_set(GPU, SLOW), node(), Scope(Target("gpu", "GPU 1", uuid="GPU-1"), (1, 2, 3)), {})
+    assert {dict(w.labels)["uuid"] for w in told.walks if w.tree.name == "gpu"} == {"GPU-1"}

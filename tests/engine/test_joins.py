@@ -1,10 +1,19 @@
 import pytest
 
-from agent.engine.expr import Instance, Scope
-from agent.model import labels
+from agent.engine.expr import ExprError, Instance, Scope, compile_expr
+from agent.model import Kind, Metric, labels
 from tests.fakes.scope import HOST, ME, SCOPE, evaluate
 from tests.fakes.view import FakeView
 
+TYPED = Scope(
+    {
+        **SCOPE.metrics,
+        "errors_total": Metric("errors_total", Kind.COUNTER, "", "", ("pid", "type")),
+        "spots": Metric("spots", Kind.GAUGE, "", "", ("pid", "type")),
+    },
+    ("pid",),
+    checks=frozenset({"grows"}),
+)
 VIEW = FakeView.of(
     {
         ("rss", labels(pid=1)): "10*60",
@@ -132,3 +141,46 @@ def test_instances_of_one_round_do_not_mix() -> None:
     values = [evaluate("memory_free", VIEW, scope, Instance({"cgroup": c})).value for c in ("/job", "/other")]
     assert values == [5.0, 1.0]
     assert ME.labels["pid"] == "1"
+
+
+def test_labels_in_braces_choose_the_series() -> None:
+    """A label fixed by its value needs no aggregator, and the others are bound as ever."""
+    view = FakeView.of({("errors_total", labels(pid=1, type=t)): f"0+{n}x59" for t, n in (("crc", 2), ("replay", 5))})
+    assert evaluate("delta(errors_total{type='crc'}, 1m)", view, TYPED).value == 118.0
+    assert evaluate("errors_total{type='replay'}", view, TYPED).value == 295.0
+    assert evaluate("sum_of(delta(errors_total, 1m))", view, TYPED).value == 413.0
+    assert evaluate("absent(errors_total{type='crc'}, 1m)", view, TYPED).value is False
+    assert evaluate("absent(errors_total{type='ecc'}, 1m)", view, TYPED).value is True
+
+
+def test_labels_in_braces_choose_inside_an_aggregator() -> None:
+    """Only series with that value are folded, and they can be joined with others."""
+    view = FakeView.of({("spots", labels(pid=p, type=t)): f"{p}*60" for p in (1, 11) for t in ("a", "b")})
+    assert evaluate("sum_of(spots{type='a'})", view, TYPED).value == 12.0
+    assert evaluate("max_of(spots{type='a'} / spots{type='b'})", view, TYPED).value == 1.0
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("errors_total{kind='crc'} > 0", "errors_total has no label 'kind'"),
+        ("errors_total{type='crc' > 0", "expected '}', found '>'"),
+        ("errors_total{type} > 0", "expected '=', found '}'"),
+        ("errors_total{'crc'} > 0", "expected a label"),
+        ("errors_total > 0", "does not say which type"),
+        ("grows{type='x'}", "grows is no series"),
+    ],
+)
+def test_wrong_braces_are_explained(text: str, message: str) -> None:
+    """Each slip by itself."""
+    with pytest.raises(ExprError) as caught:
+        compile_expr(text, TYPED)
+    assert message in str(caught.value)
+
+
+def test_others_are_those_on_the_same_gpu() -> None:
+    """A process of another GPU is nobody's neighbour here."""
+    busy = {("share", labels(uuid=u, pid=p)): f"{v}*60" for u, p, v in (("a", 1, 0.2), ("a", 2, 0.3), ("b", 3, 0.9))}
+    scope = Scope({"share": Metric("share", Kind.GAUGE, "ratio", "", ("uuid", "pid"))}, ("pid", "uuid"))
+    me = Instance({"pid": "1", "uuid": "a"}, frozenset({"1"}))
+    assert evaluate("max_of_others(share)", FakeView.of(busy), scope, me).value == 0.3

@@ -18,6 +18,9 @@ METRICS = (
     Metric("process_info", Kind.INFO, "", "", ("pid", "comm", "subject", "cgroup", "unit", "container", "job", "user")),
     Metric("cgroup_memory_bytes", Kind.GAUGE, "bytes", "", ("cgroup",)),
     Metric("filesystem_free_bytes", Kind.GAUGE, "bytes", "", ("mountpoint",)),
+    Metric("nvml_up", Kind.GAUGE, "", ""),
+    Metric("gpu_hot", Kind.GAUGE, "", "", ("gpu", "uuid", "pci")),
+    Metric("gpu_process_info", Kind.INFO, "", "", ("gpu", "uuid", "pci", "pid", "comm")),
     Metric("host_load1", Kind.GAUGE, "", ""),
     Metric("host_memory_available_bytes", Kind.GAUGE, "bytes", ""),
 )

@@ -1,0 +1,131 @@
+"""``happened(kernel{kind='oom_kill'}, 15m)``: how often something was reported, by the reports' own times.
+
+Reports come in bursts (one fault makes dozens of lines), so those less than :data:`BURST_S` behind the one before count as one.
+Only reports of trusted origin count. While nobody reads the source, nothing is known; silence of a source that is read is 0.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+
+from agent.engine.context import Context, Run
+from agent.engine.rounds import AnswerValue, Instance, Round
+from agent.model import Event, Labels
+
+BURST_S = 15.0
+"""Repeats of a graphics exception within 15 s are one fault (NVSentinel's burst window for Xid 13)."""
+
+MOST_BLAMED = 5
+
+
+@dataclass(frozen=True)
+class Source:
+    """A kind of event that rules may ask for: its fields, and the series that flows while it is read."""
+
+    fields: frozenset[str]
+    read_by: str
+
+
+_WHAT = ("kind", "xid", "sxid", "class", "severity", "severity_word", "fatal", "known", "scope", "count", "module")
+_WHERE = ("gpu", "uuid", "pci", "nvswitch", "link", "pid", "process", "memcg", "device", "iface", "driver", "mount", "server", "fs")
+_KERNEL = frozenset({*_WHAT, *_WHERE, "cpu", "mc", "dimm"})
+"""Fields of the events of the kernel log."""
+
+SOURCES: Mapping[str, Source] = {
+    "kernel": Source(
+        _KERNEL,
+        "kernel_log_records_total",
+    ),
+}
+"""Sources by the event's kind; ``kernel`` is the kernel log, one event for each record that means something."""
+
+_SAME = ("uuid", "pci", "pid")
+"""Fields that say whom an event is about; labels of the same name in an instance must agree."""
+
+_AS_LABEL = {"iface": "interface", "memcg": "cgroup", "server": "peer", "process": "comm", "mount": "mountpoint"}
+
+
+@dataclass(frozen=True)
+class Asked:
+    """What is counted: events of ``kind`` whose fields have one of the values. ``elsewhere``: on other GPUs than the instance's."""
+
+    text: str
+    kind: str
+    where: tuple[tuple[str, frozenset[str]], ...]
+    window: float
+    elsewhere: bool = False
+
+
+def happened(asked: Asked) -> Run:
+    """The closure: how many bursts, the newest first to blame."""
+    source = SOURCES[asked.kind].read_by
+
+    def run(context: Context) -> AnswerValue:
+        if context.round.last(source, ()) is None:
+            return context.note(asked.text, None, "", source)
+        found = [e for e in _matching(asked, context.round) if _fits(e, context.instance, asked.elsewhere)]
+        context.blame([_blamed(e) for e in reversed(found[-MOST_BLAMED:])])
+        return context.note(asked.text, float(bursts([e.time for e in found])), "", source)
+
+    return run
+
+
+def bursts(times: Sequence[float]) -> int:
+    """How many groups the moments (in order) fall into."""
+    return sum(b - a > BURST_S for a, b in pairwise(times)) + bool(times)
+
+
+def _matching(asked: Asked, round: Round) -> list[Event]:
+    """All events asked for, on whatever; looked up once a round."""
+    key = ("happened", asked.kind, asked.where, asked.window)
+    if key not in round.memo:
+        events = round.view.events(asked.kind, asked.window)
+        found = [e for e in events if e.trusted and all(known(e, name) in values for name, values in asked.where)]
+        round.memo[key] = sorted(found, key=lambda e: e.time)
+    found_: list[Event] = round.memo[key]
+    return found_
+
+
+def known(event: Event, name: str) -> str:
+    """A label or field as text; whole numbers without a point, truths in small letters."""
+    value = dict(event.labels).get(name, event.fields.get(name, ""))
+    if isinstance(value, bool):
+        return str(value).lower()
+    return f"{value:g}" if isinstance(value, float) and value.is_integer() else str(value)
+
+
+def _fits(event: Event, instance: Instance, elsewhere: bool) -> bool:
+    """Is it about the instance? About the host is everything; about a GPU or process what names it."""
+    pairs = [(name, known(event, name), instance.labels[name]) for name in _SAME if instance.labels.get(name)]
+    shared = [(name, has, wanted) for name, has, wanted in pairs if has]
+    same = all(_agree(name, has, wanted, instance) for name, has, wanted in shared)
+    if elsewhere:
+        return bool(shared) and not same
+    return same and (bool(shared) or not pairs)
+
+
+def _agree(name: str, has: str, wanted: str, instance: Instance) -> bool:
+    if name == "pid":
+        return has == wanted or has in instance.own_pids
+    return _slot(has) == _slot(wanted) if name == "pci" else has == wanted
+
+
+def _slot(pci: str) -> str:
+    """A PCI address without its function: the driver leaves it out, NVML does not."""
+    return pci.lower().partition(".")[0]
+
+
+def _blamed(event: Event) -> Labels:
+    """What it names, in the labels of series; ``says`` is its text."""
+    return tuple(sorted(_named(event)))
+
+
+def _named(event: Event) -> Iterator[tuple[str, str]]:
+    seen = {**{k: known(event, k) for k in event.fields}, **dict(event.labels)}
+    for name, value in seen.items():
+        if value and name in SOURCES[event.kind].fields:
+            yield _AS_LABEL.get(name, name), value
+    if event.text:
+        yield "says", event.text
