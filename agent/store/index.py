@@ -60,20 +60,22 @@ class Index:
         self._round.append(kept)
         return True
 
-    def end(self, labels: Labels, time: float) -> None:
-        """End every current series that has all of ``labels``."""
+    def end(self, labels: Labels, time: float) -> list[Kept]:
+        """End every current series that has all of ``labels``; which ones."""
         if not labels:
-            return
-        wanted = set(labels)
+            return []
+        wanted, ended = set(labels), []
         label, value = labels[0]
         for kept in list(self._of_entity(label).get(value, ())):
             if wanted.issubset(kept.labels):
                 self._drop_current(kept)
                 kept.ended = time
+                ended.append(kept)
                 self._ended.setdefault(kept.handle.name, []).append(kept)
                 self._ended_order.append(kept)
         while len(self._ended_order) > MAX_ENDED:
             self._gone.add(self._forget_ended(self._ended_order[0]))
+        return ended
 
     def _of_entity(self, label: str) -> dict[str, list[Kept]]:
         """Series by the value of one label; the first question about a label builds its index."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 
 from agent.model import ENTITY_ENDED, Column, Event, Labels, Sample, Series
 from agent.store import chunk
@@ -20,6 +21,14 @@ _PHASES = 10  # runs end in this many groups, so that closing and packing spread
 _PACK_ROUND, _SWEEP_ROUND = 300, 60  # ticks in which every series could be packed; in which every series is looked over
 
 
+@dataclass
+class Tap:
+    """What the recorder has not yet fetched: events, and series that ended; the rest it finds by itself."""
+
+    events: list[Event] = field(default_factory=list)
+    ended: list[Kept] = field(default_factory=list)
+
+
 class Ring:
     """One hour of samples and the recent events; implements :class:`agent.model.View` at its newest tick.
 
@@ -33,6 +42,7 @@ class Ring:
         self.dropped = 0
         self.events_dropped = 0
         self.restarts = 0
+        self.tap: Tap | None = None
         self._keep = keep
         self._max_events = max_events
         self._max_series = max_series
@@ -143,16 +153,23 @@ class Ring:
 
     def _add_event(self, event: Event) -> None:
         if event.kind == ENTITY_ENDED:
-            self._index.end(event.labels, event.time)
+            self._end(event.labels, event.time)
         kept = self._events.get(event.kind)
         if kept is None:
             kept = self._events[event.kind] = deque(maxlen=self._max_events)
         self.events_dropped += len(kept) == self._max_events
         kept.append(event)
+        if self.tap is not None:
+            self.tap.events.append(event)
 
     def end(self, labels: Labels) -> None:
         """End every series that has these labels: no longer live, still readable; a later sample begins a new series."""
-        self._index.end(labels, self.now)
+        self._end(labels, self.now)
+
+    def _end(self, labels: Labels, time: float) -> None:
+        ended = self._index.end(labels, time)
+        if self.tap is not None:
+            self.tap.ended += ended
 
     # ------------------------------------------------------------------------------------------ reading
 
@@ -188,6 +205,10 @@ class Ring:
     def latest(self, name: str) -> Mapping[Labels, tuple[float, float]]:
         """Time and value of the newest sample of every live series of that name."""
         return {kept.labels: (kept.last, kept.values[-1]) for kept in self.live(name)}
+
+    def current(self) -> Collection[Kept]:
+        """Every series that was not ended."""
+        return self._by_handle.values()
 
     def names(self) -> Collection[str]:
         """Names that have, or had within the hour, a series."""

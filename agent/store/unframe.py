@@ -1,0 +1,159 @@
+"""Decodes the payloads of :mod:`agent.store.frame`, whole or for one series."""
+
+from __future__ import annotations
+
+import json
+import struct
+from array import array
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from itertools import accumulate, repeat
+from operator import add
+from typing import Any
+
+from agent.model import Labels
+from agent.store.frame import BITS, NEXT, SAME, floats, wrapped
+
+_ID = struct.Struct("<I")
+_WIDTH = 8
+
+
+@dataclass(frozen=True)
+class Section:
+    """One group as it lies in the payload: ``k`` moments of each of ``n`` series, as scaled differences in byte planes."""
+
+    form: int
+    n: int
+    k: int
+    times: array[float]
+    ids: bytes
+    first: list[bytes]
+    rest: list[bytes]
+
+    @property
+    def scale(self) -> int:
+        """See :mod:`agent.store.frame`."""
+        return self.form & 15
+
+    @property
+    def relation(self) -> int:
+        """FRESH, NEXT or SAME."""
+        return self.form >> 4
+
+    def numbers(self) -> list[int]:
+        """The ids."""
+        return list(array("I", self.ids))
+
+    def place(self, wanted: int) -> int:
+        """Which series of the group has this id; -1 if none."""
+        sought, at = _ID.pack(wanted), -1
+        while (at := self.ids.find(sought, at + 1)) >= 0:
+            if at % _ID.size == 0:
+                return at // _ID.size
+        return -1
+
+
+class Decoder:
+    """Reads the records of one file in order. ValueError or LookupError for a payload that cannot be."""
+
+    def __init__(self) -> None:
+        self.names: dict[int, tuple[str, Labels]] = {}
+        self.ids: dict[tuple[str, Labels], int] = {}
+        self._last: dict[int, int] = {}
+        self._scale: dict[int, int] = {}
+
+    def head(self, payload: bytes) -> tuple[dict[str, Any], list[Section]]:
+        """The directory and the groups, not yet decoded; new series are taken note of."""
+        (length,) = _ID.unpack_from(payload)
+        directory: dict[str, Any] = json.loads(payload[4 : 4 + length])
+        for number, name, labels in directory.get("series", ()):
+            key = (name, tuple(sorted(labels.items())))
+            self.names[number], self.ids[key] = key, number
+        return directory, list(_sections(payload, 4 + length, directory.get("groups", ())))
+
+    def values(self, section: Section) -> tuple[list[int], array[float]]:
+        """Ids, and their values, series by series."""
+        ids = section.numbers()
+        if section.relation == SAME:
+            held = array("d")
+            for number in ids:
+                held.extend(floats((self._last[number],), self._scale[number]) * section.k)
+            return ids, held
+        k = section.k
+        first, rest = self._first(section, ids), _unpacked(section.rest)
+        ints: list[int] = []
+        for i, start in enumerate(first):
+            ints += accumulate(rest[i * (k - 1) : (i + 1) * (k - 1)], initial=start)
+        self._learn(section, ids, ints[k - 1 :: k])
+        return ids, floats(list(map(wrapped, ints)) if section.scale == BITS else ints, section.scale)
+
+    def last(self, section: Section) -> tuple[list[int], array[float]]:
+        """Ids and only the last value of each."""
+        ids, step = section.numbers(), section.k - 1
+        if section.relation == SAME:
+            return ids, array("d", [floats((self._last[i],), self._scale[i])[0] for i in ids])
+        ints, rest = self._first(section, ids), _unpacked(section.rest)
+        for j in range(step):
+            ints = list(map(add, ints, rest[j::step]))
+        if section.scale == BITS:
+            ints = list(map(wrapped, ints))
+        self._learn(section, ids, ints)
+        return ids, floats(ints, section.scale)
+
+    def one(self, section: Section, number: int, place: int) -> array[float]:
+        """The values of the one series that stands at ``place`` of the group; no other of the file may be asked for then."""
+        if section.relation == SAME:
+            return floats((self._last[number],), self._scale[number]) * section.k
+        k = section.k
+        (start,) = _unpacked(section.first, place, place + 1)
+        start += self._last[number] if section.relation == NEXT else 0
+        ints = list(accumulate(_unpacked(section.rest, place * (k - 1), (place + 1) * (k - 1)), initial=start))
+        self._learn(section, (number,), ints[-1:])
+        return floats(list(map(wrapped, ints)) if section.scale == BITS else ints, section.scale)
+
+    def _first(self, section: Section, ids: Sequence[int]) -> list[int]:
+        first = _unpacked(section.first)
+        return [a + self._last[i] for a, i in zip(first, ids, strict=True)] if section.relation == NEXT else first
+
+    def _learn(self, section: Section, ids: Sequence[int], last: Sequence[int]) -> None:
+        if section.scale == BITS:
+            last = list(map(wrapped, last))
+        self._last.update(zip(ids, last, strict=True))
+        self._scale.update(zip(ids, repeat(section.scale)))
+
+
+def _sections(payload: bytes, at: int, groups: Sequence[tuple[int, int, int]]) -> Iterator[Section]:
+    for form, n, k in groups:
+        times = array("d", payload[at : at + 8 * k])
+        at += 8 * k
+        ids = payload[at : at + _ID.size * n]
+        at += _ID.size * n
+        first: list[bytes] = []
+        rest: list[bytes] = []
+        if form >> 4 != SAME:
+            first, at = _planes(payload, at, n)
+            rest, at = _planes(payload, at, n * (k - 1))
+        if at > len(payload) or n < 1 or k < 1:
+            raise ValueError("the payload is shorter than its directory says")
+        yield Section(form, n, k, times, ids, first, rest)
+
+
+def _planes(payload: bytes, at: int, size: int) -> tuple[list[bytes], int]:
+    used = payload[at]
+    end = at + 1 + used * size
+    if used > _WIDTH or end > len(payload):
+        raise ValueError("byte planes out of range")
+    return [payload[at + 1 + i * size : at + 1 + (i + 1) * size] for i in range(used)] or [bytes(size)], end
+
+
+def _unpacked(planes: list[bytes], first: int = 0, end: int | None = None) -> list[int]:
+    """Differences ``first`` to ``end`` of a section."""
+    parts = [plane[first:end] for plane in planes]
+    if len(parts) == 1:
+        zigzag: Sequence[int] = parts[0]
+    else:
+        raw = bytearray(_WIDTH * len(parts[0]))
+        for i, part in enumerate(parts):
+            raw[i::_WIDTH] = part
+        zigzag = array("Q", raw)
+    return [(z >> 1) ^ -(z & 1) for z in zigzag]
