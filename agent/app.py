@@ -230,7 +230,10 @@ def build(
     clock = clock or SystemClock()
     ring = ring or Ring(keep=config.budget.history)
     collectors = plugins.make_collectors(found, config)
-    rules = plugins.rules_or_raise(found, config)
+    cache = plugins.parsed_before(config)
+    rules = plugins.rules_or_raise(found, config, cache)
+    if not burst:
+        cache.keep()
     watch = Watch(collectors, _sink(ring), clock, lane, BURST_PERIOD_S)
     investigator = Investigator(rules, found.probes, plugins.probe_settings(found, config), clock)
     return Agent(config, clock, ring, watch, collectors, found, rules, investigator, lane, burst)

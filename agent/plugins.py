@@ -19,9 +19,13 @@ from agent.engine.trees import Catalog, ProbeSpec, RuleSet
 from agent.errors import AgentError, ConfigError, Problem, Problems
 from agent.model import Collector, Metric, Probe
 from agent.watch import Watch
+from agent.yamlcache import YamlCache
 from agent.yamlfile import Node, did_you_mean
 
 log = logging.getLogger("anfl.plugins")
+
+PARSED = "rules.parsed"
+"""File below ``state_dir`` with the rules as the daemon parsed them last; its start is quicker by that."""
 
 DAEMON_SETTINGS = {"memray": ("mode",)}
 """Settings under ``probes.<name>`` that tell the daemon when it may use a probe; they are not the probe's own."""
@@ -90,13 +94,19 @@ def heavy_mode(config: Config) -> str:
     return mode
 
 
-def read_rules(plugins: Plugins, config: Config) -> tuple[RuleSet, list[Problem]]:
+def parsed_before(config: Config) -> YamlCache:
+    """Rules that the daemon parsed at an earlier start."""
+    return YamlCache(os.path.join(config.state_dir, PARSED) if config.state_dir else "")
+
+
+def read_rules(plugins: Plugins, config: Config, cache: YamlCache | None = None) -> tuple[RuleSet, list[Problem]]:
     """The trees in force: shipped ones (or ``rules_dir``) with the site's ``rules.d`` laid over them."""
     base = Path(config.rules_dir) if config.rules_dir else data.folder("rules")
     if not base.is_dir():
         raise ConfigError(f"no rules folder '{base}'", help="mend rules_dir", where=config.path or None)
     overlay = {k: v for folder in config.overlay_dirs() if folder.is_dir() for k, v in read_folder(folder).items()}
-    return load_rules(read_folder(base), plugins.catalog(), overlay=overlay, memory=config.budget.history)
+    parse = (cache or parsed_before(config)).parse
+    return load_rules(read_folder(base), plugins.catalog(), overlay=overlay, memory=config.budget.history, parse=parse)
 
 
 def read_folder(folder: Path) -> dict[str, str]:
@@ -133,9 +143,9 @@ def _read_tables(folder: Path) -> dict[str, str]:
         raise ConfigError(f"cannot read the kernel log's tables: {error}", where=str(folder), help="check mode and owner") from None
 
 
-def rules_or_raise(plugins: Plugins, config: Config) -> RuleSet:
+def rules_or_raise(plugins: Plugins, config: Config, cache: YamlCache | None = None) -> RuleSet:
     """The trees in force; Problems with every mistake."""
-    rules, problems = read_rules(plugins, config)
+    rules, problems = read_rules(plugins, config, cache)
     if problems:
         raise Problems(problems)
     if not rules.trees:

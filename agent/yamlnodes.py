@@ -10,22 +10,12 @@ import math
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from typing import Any
-
-from ruamel.yaml import YAML
-from ruamel.yaml.error import MarkedYAMLError, YAMLError
-from ruamel.yaml.events import (
-    AliasEvent,
-    DocumentStartEvent,
-    MappingEndEvent,
-    MappingStartEvent,
-    NodeEvent,
-    ScalarEvent,
-    SequenceEndEvent,
-    SequenceStartEvent,
-)
+from typing import TYPE_CHECKING, Any
 
 from agent.errors import Problem, Problems
+
+if TYPE_CHECKING:
+    from ruamel.yaml.error import MarkedYAMLError
 
 MAX_BYTES = 1 << 20
 MAX_DEPTH = 32
@@ -115,6 +105,8 @@ def _source_index(node: Node, offset: int) -> int | None:
 
 def parse(text: str, file: str) -> Node:
     """Parse one document. Raises :class:`agent.errors.Problems` with all that is refused, or with the first syntax error."""
+    from ruamel.yaml.error import MarkedYAMLError, YAMLError  # 20 ms and 2 MiB: only where there is something to parse
+
     source = Source(file, text)
     if len(text.encode(errors="replace")) > MAX_BYTES:
         raise Problems([Problem(file, 0, 0, f"the file is larger than {MAX_BYTES >> 20} MiB")])
@@ -136,6 +128,8 @@ def parse(text: str, file: str) -> Node:
 
 
 def _events(text: str) -> Iterator[Any]:
+    from ruamel.yaml import YAML
+
     yield from YAML(typ="safe", pure=True).parse(text)
 
 
@@ -152,7 +146,10 @@ class _Builder:
     """Takes events one by one; keeps the open containers on a stack."""
 
     def __init__(self, source: Source) -> None:
+        from ruamel.yaml import events
+
         self.source = source
+        self._kinds = events
         self.problems: list[Problem] = []
         self.root: Node | None = None
         self._open: list[tuple[Node, list[Node]]] = []
@@ -161,13 +158,13 @@ class _Builder:
 
     def take(self, event: Any) -> None:
         """One parser event."""
-        if isinstance(event, DocumentStartEvent):
+        if isinstance(event, self._kinds.DocumentStartEvent):
             self._documents += 1
             if self._documents > 1:
                 self._refuse(event, "a second document", "keep one document in a file", stop=True)
-        elif isinstance(event, NodeEvent):
+        elif isinstance(event, self._kinds.NodeEvent):
             self._node(event)
-        elif isinstance(event, MappingEndEvent | SequenceEndEvent):
+        elif isinstance(event, self._kinds.MappingEndEvent | self._kinds.SequenceEndEvent):
             self._close()
 
     def _node(self, event: Any) -> None:
@@ -176,7 +173,7 @@ class _Builder:
             what = f"more than {MAX_NODES} values" if self._count > MAX_NODES else f"nested deeper than {MAX_DEPTH} levels"
             self._refuse(event, what, "split the file", stop=True)
         node = self._make(event)
-        if isinstance(event, MappingStartEvent | SequenceStartEvent):
+        if isinstance(event, self._kinds.MappingStartEvent | self._kinds.SequenceStartEvent):
             self._open.append((node, []))
         else:
             self._add(node)
@@ -184,19 +181,19 @@ class _Builder:
     def _make(self, event: Any) -> Node:
         mark = event.start_mark
         node = Node("scalar", self.source, mark.line + 1, mark.column + 1, start=mark.index, end=event.end_mark.index)
-        if isinstance(event, AliasEvent):
+        if isinstance(event, self._kinds.AliasEvent):
             self._refuse(event, f"alias *{event.anchor}", "repeat the value, or put the text in quotes")
             return node
         if event.anchor is not None:
             self._refuse(event, f"anchor &{event.anchor}", "repeat the value, or put the text in quotes")
-        if event.tag is not None and not (isinstance(event, ScalarEvent) and event.tag == "!"):
+        if event.tag is not None and not (isinstance(event, self._kinds.ScalarEvent) and event.tag == "!"):
             self._refuse(event, f"tag {event.tag}", "write 'not x', not '!x', and put the text in quotes")
-        if isinstance(event, ScalarEvent):
+        if isinstance(event, self._kinds.ScalarEvent):
             node.plain = event.style in (None, "")
             node.raw = event.value
             node.value = resolve(event.value) if node.plain else event.value
         else:
-            node.kind = "map" if isinstance(event, MappingStartEvent) else "list"
+            node.kind = "map" if isinstance(event, self._kinds.MappingStartEvent) else "list"
         return node
 
     def _close(self) -> None:

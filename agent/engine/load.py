@@ -2,26 +2,34 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
+from agent import yamlfile
 from agent.engine.build import Notes, TreeBuilder
 from agent.engine.treefile import TreeFile, overlaid
 from agent.engine.trees import Catalog, RuleSet, Tree
 from agent.errors import Problem, Problems
-from agent.yamlfile import Node, Text, fill, parse
+from agent.yamlfile import Node, Text, fill
+
+Parse = Callable[[str, str], Node]
 
 
 def load_rules(
-    files: Mapping[str, str], catalog: Catalog, *, overlay: Mapping[str, str] | None = None, memory: float | None = None
+    files: Mapping[str, str],
+    catalog: Catalog,
+    *,
+    overlay: Mapping[str, str] | None = None,
+    memory: float | None = None,
+    parse: Parse = yamlfile.parse,
 ) -> tuple[RuleSet, list[Problem]]:
     """Load tree files (name → text), with a site's ``overlay`` files laid over them by tree name.
 
     ``memory`` is how many seconds of history stand behind the rules; a longer window becomes a warning. Trees with a mistake
-    are left out of the RuleSet, so a caller that finds problems keeps its old rules.
+    are left out of the RuleSet, so a caller that finds problems keeps its old rules. ``parse`` makes nodes of a text and its name.
     """
     problems: list[Problem] = []
-    nodes = _nodes(files, problems)
-    for name, node in _nodes(overlay or {}, problems).items():
+    nodes = _nodes(files, parse, problems)
+    for name, node in _nodes(overlay or {}, parse, problems).items():
         base = next((n for n, b in nodes.items() if _tree_name(b) and _tree_name(b) == _tree_name(node)), None)
         nodes[base or name] = overlaid(nodes[base], node) if base else node
     written = [f for f in (fill(TreeFile, node, problems) for node in nodes.values()) if f is not None]
@@ -32,7 +40,7 @@ def load_rules(
     return RuleSet(trees, causes, tuple(sorted(set(notes.warnings)))), sorted(set(problems))
 
 
-def _nodes(files: Mapping[str, str], problems: list[Problem]) -> dict[str, Node]:
+def _nodes(files: Mapping[str, str], parse: Parse, problems: list[Problem]) -> dict[str, Node]:
     nodes: dict[str, Node] = {}
     for name, text in files.items():
         try:
