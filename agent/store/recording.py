@@ -192,11 +192,12 @@ def _blocks(data: bytes, since: float, until: float) -> list[list[Part]]:
 def _newest(block: list[Part], moment: float, known: Collection[Key]) -> dict[Key, tuple[float, float]]:
     """The last readings of one block, of series that are not known from a later one."""
     found: dict[Key, tuple[float, float]] = {}
+    names = block[0].decoder.names if block else {}
+    wanted = {number for number, key in names.items() if key not in known}
     for part in block:
-        names = part.decoder.names
         for section in part.sections:
-            keys = [names.get(number) for number in section.numbers()]
-            if all(key is None or key in known for key in keys):
+            numbers = section.numbers()
+            if wanted.isdisjoint(numbers):
                 continue
             high = bisect_right(section.times, moment)
             if high == section.k:
@@ -205,7 +206,7 @@ def _newest(block: list[Part], moment: float, known: Collection[Key]) -> dict[Ke
                 values, step, place = part.decoder.values(section)[1], section.k, high - 1
             if high:
                 time = section.times[high - 1]
-                found |= {k: (time, v) for k, v in zip(keys, values[place::step], strict=True) if k is not None and k not in known}
+                found |= {names[i]: (time, v) for i, v in zip(numbers, values[place::step], strict=True) if i in wanted}
     return found
 
 

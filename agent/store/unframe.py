@@ -18,6 +18,38 @@ _ID = struct.Struct("<I")
 _WIDTH = 8
 
 
+class Planes:
+    """Differences as byte planes, not yet cut out of the payload."""
+
+    __slots__ = ("_at", "_payload", "_size", "_used")
+
+    def __init__(self, payload: bytes, at: int, size: int) -> None:
+        self._payload, self._at, self._size, self._used = payload, at + 1, size, payload[at]
+        if self._used > _WIDTH or self.end > len(payload):
+            raise ValueError("byte planes out of range")
+
+    @property
+    def end(self) -> int:
+        """Where they end in the payload."""
+        return self._at + self._used * self._size
+
+    def unpacked(self, first: int = 0, end: int | None = None) -> list[int]:
+        """Differences ``first`` to ``end``, or all of them."""
+        end = self._size if end is None else end
+        parts = [self._payload[at + first : at + end] for at in range(self._at, self.end, self._size or 1)]
+        if len(parts) == 1:
+            zigzag: Sequence[int] = parts[0]
+        else:
+            raw = bytearray(_WIDTH * (end - first))
+            for i, part in enumerate(parts):
+                raw[i::_WIDTH] = part
+            zigzag = array("Q", raw)
+        return [(z >> 1) ^ -(z & 1) for z in zigzag]
+
+
+_NONE = Planes(bytes(1), 0, 0)
+
+
 @dataclass(frozen=True)
 class Section:
     """One group as it lies in the payload: ``k`` moments of each of ``n`` series, as scaled differences in byte planes."""
@@ -27,8 +59,8 @@ class Section:
     k: int
     times: array[float]
     ids: bytes
-    first: list[bytes]
-    rest: list[bytes]
+    first: Planes
+    rest: Planes
 
     @property
     def scale(self) -> int:
@@ -80,7 +112,7 @@ class Decoder:
                 held.extend(floats((self._last[number],), self._scale[number]) * section.k)
             return ids, held
         k = section.k
-        first, rest = self._first(section, ids), _unpacked(section.rest)
+        first, rest = self._first(section, ids), section.rest.unpacked()
         ints: list[int] = []
         for i, start in enumerate(first):
             ints += accumulate(rest[i * (k - 1) : (i + 1) * (k - 1)], initial=start)
@@ -92,7 +124,7 @@ class Decoder:
         ids, step = section.numbers(), section.k - 1
         if section.relation == SAME:
             return ids, array("d", [floats((self._last[i],), self._scale[i])[0] for i in ids])
-        ints, rest = self._first(section, ids), _unpacked(section.rest)
+        ints, rest = self._first(section, ids), section.rest.unpacked()
         for j in range(step):
             ints = list(map(add, ints, rest[j::step]))
         if section.scale == BITS:
@@ -105,14 +137,14 @@ class Decoder:
         if section.relation == SAME:
             return floats((self._last[number],), self._scale[number]) * section.k
         k = section.k
-        (start,) = _unpacked(section.first, place, place + 1)
+        (start,) = section.first.unpacked(place, place + 1)
         start += self._last[number] if section.relation == NEXT else 0
-        ints = list(accumulate(_unpacked(section.rest, place * (k - 1), (place + 1) * (k - 1)), initial=start))
+        ints = list(accumulate(section.rest.unpacked(place * (k - 1), (place + 1) * (k - 1)), initial=start))
         self._learn(section, (number,), ints[-1:])
         return floats(list(map(wrapped, ints)) if section.scale == BITS else ints, section.scale)
 
     def _first(self, section: Section, ids: Sequence[int]) -> list[int]:
-        first = _unpacked(section.first)
+        first = section.first.unpacked()
         return [a + self._last[i] for a, i in zip(first, ids, strict=True)] if section.relation == NEXT else first
 
     def _learn(self, section: Section, ids: Sequence[int], last: Sequence[int]) -> None:
@@ -128,32 +160,11 @@ def _sections(payload: bytes, at: int, groups: Sequence[tuple[int, int, int]]) -
         at += 8 * k
         ids = payload[at : at + _ID.size * n]
         at += _ID.size * n
-        first: list[bytes] = []
-        rest: list[bytes] = []
+        first = rest = _NONE
         if form >> 4 != SAME:
-            first, at = _planes(payload, at, n)
-            rest, at = _planes(payload, at, n * (k - 1))
+            first = Planes(payload, at, n)
+            rest = Planes(payload, first.end, n * (k - 1))
+            at = rest.end
         if at > len(payload) or n < 1 or k < 1:
             raise ValueError("the payload is shorter than its directory says")
         yield Section(form, n, k, times, ids, first, rest)
-
-
-def _planes(payload: bytes, at: int, size: int) -> tuple[list[bytes], int]:
-    used = payload[at]
-    end = at + 1 + used * size
-    if used > _WIDTH or end > len(payload):
-        raise ValueError("byte planes out of range")
-    return [payload[at + 1 + i * size : at + 1 + (i + 1) * size] for i in range(used)] or [bytes(size)], end
-
-
-def _unpacked(planes: list[bytes], first: int = 0, end: int | None = None) -> list[int]:
-    """Differences ``first`` to ``end`` of a section."""
-    parts = [plane[first:end] for plane in planes]
-    if len(parts) == 1:
-        zigzag: Sequence[int] = parts[0]
-    else:
-        raw = bytearray(_WIDTH * len(parts[0]))
-        for i, part in enumerate(parts):
-            raw[i::_WIDTH] = part
-        zigzag = array("Q", raw)
-    return [(z >> 1) ^ -(z & 1) for z in zigzag]
