@@ -134,7 +134,7 @@ def aggregate(checker: Checker, node: Call) -> Typed:
 
 
 def _fold(checker: Checker, node: Call, inner: Typed, leaves: list[Leaf]) -> Typed:
-    others = node.name.endswith("_others")
+    others = node.name.endswith(("_others", "_strangers"))
     lead = max(leaves, key=lambda leaf: len(leaf.names), default=None)
     if lead is None or not _choice(checker, lead, others):
         return checker.problem(node, f"{node.name} has nothing to choose from: one series at most", "take the aggregator away")
@@ -143,11 +143,11 @@ def _fold(checker: Checker, node: Call, inner: Typed, leaves: list[Leaf]) -> Typ
         names = " and ".join(sorted({lead.name, stray[0].name}))
         return checker.problem(node, f"{names} cannot be joined: neither's labels contain the other's")
     if others and "pid" not in lead.names:
-        return checker.problem(node, f"{node.name} is about processes, and {lead.name} has no pid", f"use {node.name[:-7]}")
+        return checker.problem(node, f"{node.name} is about processes, and {lead.name} has no pid", f"use {node.name[:6]}")
     used = tuple(sorted({name for leaf in leaves for name in leaf.names}))
     text = " ".join(checker.source(node).split())
-    kind = node.name.removesuffix("_others")
-    fold = Fold(text, kind, others, lead, used, checker.bound, inner.run, str(inner.unit))
+    strangers = node.name.endswith("_strangers")
+    fold = Fold(text, node.name[:6], others, lead, used, checker.bound, inner.run, str(inner.unit), strangers)
     return Typed(joins.folded(fold), inner.type, inner.unit)
 
 

@@ -48,6 +48,7 @@ FUNCTIONS = {
         Function("count", ANY, _count),
         Function("rate", COUNTERS, per_second, "use slope on a gauge"),
         Function("delta", NUMBERS),
+        Function("gained", COUNTERS, instead="use delta on a gauge"),
         Function("slope", GAUGES, per_second, "use rate on a counter"),
         Function("p50", GAUGES, instead=_LEVELS),
         Function("p90", GAUGES, instead=_LEVELS),
@@ -63,8 +64,8 @@ FUNCTIONS = {
     )
 }
 
-AGGREGATES = ("max_of", "sum_of", "any_of", "max_of_others", "sum_of_others")
-"""Over several series; ``_others`` leave out the instance's own processes."""
+AGGREGATES = ("max_of", "sum_of", "any_of", "max_of_others", "sum_of_others", "max_of_strangers")
+"""Over several series; ``_others`` leave out the instance's own processes, ``_strangers`` also those of its owner."""
 
 EVENT_FUNCTIONS = ("happened", "happened_elsewhere")
 """How often something was reported: about the instance, or about other GPUs and processes than the instance's."""

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from agent.engine.context import Context, Quiet, Run
-from agent.engine.rounds import AnswerValue, Instance
+from agent.engine.rounds import AnswerValue, Instance, Round
 from agent.model import Labels
 
 MOST_CULPRITS = 5
@@ -91,7 +91,8 @@ class Fold:
     """An aggregator: ``lead`` is the series that is walked, ``used`` every label its expression reads.
 
     Labels in ``bound`` that the instance has are held fast; a ``pid`` ranges over the instance's own process tree. With
-    ``others`` only the GPU is held fast and the instance's own processes are left out.
+    ``others`` only the GPU is held fast and the instance's own processes are left out; with ``strangers`` also those that
+    belong to the same owner, or to nobody known.
     """
 
     text: str
@@ -102,6 +103,7 @@ class Fold:
     bound: frozenset[str]
     inner: Run
     unit: str
+    strangers: bool = False
 
 
 Member = tuple[AnswerValue, Labels, str | None]
@@ -116,6 +118,9 @@ def folded(fold: Fold) -> Run:
         if fold.others:
             own = _own(context.instance)
             members = [m for m in members if m[2] not in own]
+        if fold.strangers:
+            mine = owner(context.round, context.instance.labels.get("pid", ""))
+            members = [m for m in members if mine and (owner(context.round, m[2] or "") or mine) != mine]
         value, culprits = _reduce(fold, members)
         context.blame(culprits[:MOST_CULPRITS])
         return context.note(fold.text, value, fold.unit, fold.lead.name)
@@ -152,6 +157,18 @@ def _walk(fold: Fold, context: Context, held: dict[str, str], family: frozenset[
         yield fold.inner(Quiet(context.round, instance, {**instance.labels, **named})), labels, named.get("pid")
 
 
+def owner(round: Round, pid: str) -> str:
+    """Whose a process is: its job's, container's, unit's or user's, the first that is known; "" if nothing is."""
+    if "owners" not in round.memo:
+        known = {named.get("pid", ""): named for name in ("gpu_process_info", "process_info") for _, named in round.live(name)}
+        round.memo["owners"] = {
+            pid: next((f"{k} {named[k]}" for k in ("job", "container", "unit", "user") if named.get(k)), "")
+            for pid, named in known.items()
+        }
+    owners: dict[str, str] = round.memo["owners"]
+    return owners.get(pid, "")
+
+
 def _own(instance: Instance) -> frozenset[str]:
     pid = instance.labels.get("pid")
     return instance.own_pids if pid is None or pid in instance.own_pids else instance.own_pids | {pid}
@@ -172,4 +189,6 @@ def _reduce(fold: Fold, members: list[Member]) -> tuple[AnswerValue, list[Labels
     if fold.kind == "sum_of":
         nobody = fold.others and not members
         return (math.fsum(_rank(m[0]) for m in known) if known or nobody else None), order
+    if fold.strangers and not members:
+        return 0.0, []
     return (known[0][0] if known else None), order

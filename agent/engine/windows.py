@@ -172,5 +172,10 @@ OF_STILL = dict.fromkeys(("avg", "min", "max", "p50", "p90", "p95", "p99"), True
 )
 """Functions whose answer for a series that stands still is its value (True) or nothing (False)."""
 
-OWN_RULES: dict[str, Compute] = {"last": lambda t, v: v[-1], "grow": grow, "floor_slope": floor_slope}
+OWN_RULES: dict[str, Compute] = {
+    "last": lambda t, v: v[-1],
+    "gained": lambda t, v: increase(t, v) if len(v) > 1 else None,
+    "grow": grow,
+    "floor_slope": floor_slope,
+}
 """Functions that only need the newest sample to be fresh and judge for themselves whether they know enough."""

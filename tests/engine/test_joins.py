@@ -1,7 +1,9 @@
+from collections.abc import Iterable
+
 import pytest
 
 from agent.engine.expr import ExprError, Instance, Scope, compile_expr
-from agent.model import Kind, Metric, labels
+from agent.model import Kind, Labels, Metric, labels
 from tests.fakes.scope import HOST, ME, SCOPE, evaluate
 from tests.fakes.view import FakeView
 
@@ -184,3 +186,18 @@ def test_others_are_those_on_the_same_gpu() -> None:
     scope = Scope({"share": Metric("share", Kind.GAUGE, "ratio", "", ("uuid", "pid"))}, ("pid", "uuid"))
     me = Instance({"pid": "1", "uuid": "a"}, frozenset({"1"}))
     assert evaluate("max_of_others(share)", FakeView.of(busy), scope, me).value == 0.3
+
+
+def test_strangers_belong_to_another_owner() -> None:
+    """Workers of one job that were started apart are no strangers to each other; nor is one whose owner nobody knows."""
+    scope = Scope({"share": Metric("share", Kind.GAUGE, "ratio", "", ("uuid", "pid"))}, ("pid", "uuid"))
+    owners = {1: "a", 2: "a", 3: "b", 4: ""}
+    columns: dict[str | tuple[str, Labels], str | Iterable[float]] = {
+        ("gpu_process_info", labels(uuid="g", pid=p, job=job, user="")): "1*60" for p, job in owners.items()
+    }
+    columns |= {("share", labels(uuid="g", pid=p)): f"0.{p}*60" for p in owners}
+    me = Instance({"pid": "1", "uuid": "g"}, frozenset({"1"}))
+    result = evaluate("max_of_strangers(share)", FakeView.of(columns), scope, me)
+    assert (result.value, result.culprits[0]) == (0.3, labels(uuid="g", pid=3))
+    del columns["share", labels(uuid="g", pid=3)]
+    assert evaluate("max_of_strangers(share)", FakeView.of(columns), scope, me).value == 0.0

@@ -112,3 +112,11 @@ def test_samples_that_are_no_numbers_are_left_out() -> None:
     column.values[4] = math.nan
     assert judge("max", column, 20.0, 19.0) == 3.0
     assert judge("min", column, 20.0, 19.0) == 1.0
+
+
+def test_a_short_history_shows_less_growth_never_more() -> None:
+    """What a counter gained is a lower bound: two samples tell something, one tells nothing."""
+    assert _judge("gained", "5+2x10", 600.0) == 20.0
+    assert _judge("gained", "9 3 4", 600.0) == 4.0
+    assert _judge("gained", "5", 600.0) is None
+    assert _judge("gained", "5+2x10", 600.0, late=120.0) is None
