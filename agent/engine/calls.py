@@ -9,7 +9,7 @@ from agent.engine.happened import SOURCES, Asked, happened
 from agent.engine.joins import Fold, Leaf
 from agent.engine.lexer import close
 from agent.engine.syntax import Call, Literal, Name, Node
-from agent.engine.units import COUNT, SECONDS, parse
+from agent.engine.units import COUNT, SECONDS, Unit, parse
 from agent.engine.windows import STALE_AFTER
 from agent.model import Kind, Metric
 
@@ -50,6 +50,8 @@ def window_call(checker: Checker, node: Call) -> Typed:
         return BAD
     if function.truth:
         return Typed(joins.absence(leaf, window, everywhere), "bool")
+    if function.name == "age":
+        return _age(checker, node, leaf, unit)
     if len(node.args) == 1:
         return Typed(joins.newest(leaf), "num", unit)
     return Typed(joins.windowed(leaf, _variant(function.name, metric), window), "num", unit)
@@ -73,6 +75,13 @@ def event_call(checker: Checker, node: Call) -> Typed:
     where = tuple((name, frozenset(value.split("|"))) for name, value in kind.where)
     text = " ".join(checker.source(node).split())
     return Typed(happened(Asked(text, kind.name, where, window, node.name == "happened_elsewhere")), "num", COUNT)
+
+
+def _age(checker: Checker, node: Call, leaf: Leaf, unit: Unit) -> Typed:
+    """``age(host_boot_time_seconds)``: how long ago the moment was that a series tells."""
+    if len(node.args) != 1 or unit != SECONDS:
+        return checker.problem(node, "age takes one series that tells a moment", "write age(host_boot_time_seconds)")
+    return Typed(joins.aged(leaf), "num", SECONDS)
 
 
 def _variant(name: str, metric: Metric) -> str:

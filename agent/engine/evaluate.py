@@ -10,13 +10,16 @@ from dataclasses import dataclass, field, replace
 from typing import Literal
 
 from agent.engine.entities import Entities
-from agent.engine.rounds import Round, RoundCache
+from agent.engine.rounds import Instance, Round, RoundCache
 from agent.engine.says import said
 from agent.engine.trees import RuleSet, Symptom, Tree
 from agent.model import ENTITY_ENDED, Event, Labels, Severity, Truth, View
 
 Key = tuple[str, Labels]
 """Tree name and instance labels."""
+
+LACKING_S = 3600.0
+"""Seconds without a sample after which a series counts as one that is not there: the memory behind the rules."""
 
 LATE_EVENTS = 30.0
 """Seconds an event may arrive after its own time and still close its instance."""
@@ -85,7 +88,7 @@ def judge(
             if before is None and value is False:
                 continue
             truth = value if isinstance(value, bool) else None
-            clear = _clear(tree.symptom, truth, before, round, entities, labels)
+            clear = _clear(tree, truth, before, round, entities.instance(labels))
             now = _step(tree.symptom, before, truth, clear, view.now)
             if now is not None:
                 after[tree.name, labels] = now
@@ -96,14 +99,29 @@ def judge(
     return JudgeState(view.now, after), transitions
 
 
-def _clear(symptom: Symptom, truth: Truth, before: SymptomState | None, round: Round, entities: Entities, labels: Labels) -> Truth:
+def _clear(tree: Tree, truth: Truth, before: SymptomState | None, round: Round, instance: Instance) -> Truth:
     """Is it over? Without ``clear``, when ``when`` is false; never while ``when`` is true."""
+    symptom = tree.symptom
     if before is None or before.phase != "firing" or truth is True:
         return False
     if symptom.clear is None:
-        return None if truth is None else not truth
-    value = symptom.clear.value(round, entities.instance(labels))
+        return _nothing_left(tree, round, instance) if truth is None else True
+    value = symptom.clear.value(round, instance)
     return value if isinstance(value, bool) else None
+
+
+def _nothing_left(tree: Tree, round: Round, instance: Instance) -> Truth:
+    """Is all that keeps ``when`` from being false a series that this instance does not have at all, as far as memory goes? Not
+    every GPU has every counter. While nothing of the instance is heard, nothing is known."""
+    missing = tree.symptom.when.evaluate(round, instance).missing
+    lacking = not any(_of(instance, dict(labels)) for name in missing for labels in round.view.series(name, LACKING_S))
+    mine = ((name, labels) for name in tree.series for labels, named in round.live(name) if _of(instance, named))
+    heard = any(round.last(name, labels) is not None for name, labels in mine)
+    return True if lacking and heard else None
+
+
+def _of(instance: Instance, labels: Mapping[str, str]) -> bool:
+    return all(labels.get(name, value) == value for name, value in instance.labels.items())
 
 
 def _step(symptom: Symptom, before: SymptomState | None, truth: Truth, clear: Truth, now: float) -> SymptomState | None:

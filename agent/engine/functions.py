@@ -41,6 +41,7 @@ FUNCTIONS = {
     f.name: f
     for f in (
         Function("last", NUMBERS, window_optional=True),
+        Function("age", GAUGES, window_optional=True),
         Function("avg", GAUGES, instead=_LEVELS),
         Function("min", GAUGES, instead=_LEVELS),
         Function("max", GAUGES, instead=_LEVELS),

@@ -38,6 +38,17 @@ def newest(leaf: Leaf) -> Run:
     return run
 
 
+def aged(leaf: Leaf) -> Run:
+    """Seconds since the moment (Unix seconds) that a series tells."""
+
+    def run(context: Context) -> AnswerValue:
+        labels = context.bind(leaf.names, leaf.fixed)
+        value = None if labels is None else context.round.last(leaf.name, labels)
+        return context.note(leaf.text, None if value is None else context.round.now - value, leaf.unit, leaf.name)
+
+    return run
+
+
 def windowed(leaf: Leaf, function: str, window: float) -> Run:
     """A window function over one series."""
 

@@ -147,3 +147,25 @@ def test_in_turns_everybody_is_asked_within_two_rounds() -> None:
     assert {t.labels for t in third if t.to == "firing"} == {t.labels for t in first}
     host = tree('when: "host_load1 > 4"', each="[]")
     assert all(judge(host, FakeView.of({"host_load1": "9*20"}).at(10.0), JudgeState(), turn=turn)[1] for turn in (0, 1))
+
+
+def test_a_series_the_instance_never_had_keeps_nothing_from_ending() -> None:
+    """Process 1 has no cgroup figures at all; of process 2 they stopped, and nobody knows what they would say."""
+    rules = tree('when: "process_threads > 10 or process_anonymous_bytes > 1GiB"')
+    view = FakeView.of(
+        {
+            of("process_threads", 1): "20*30 1*60",
+            of("process_threads", 2): "20*30 1*60",
+            of("process_anonymous_bytes", 2): "1GiB*5",
+        },
+        5.0,
+    )
+    ends = {dict(t.labels)["pid"]: t.to for t in history(rules, view, 350.0)}
+    assert ends == {"1": "resolved", "2": "missing"}
+
+
+def test_nothing_ends_while_nothing_is_heard() -> None:
+    """Silence of everything is no sign of health."""
+    rules = tree('when: "process_threads > 10 or process_anonymous_bytes > 1GiB"')
+    view = FakeView.of({of("process_threads", 1): "20*12", "host_load1": "1*80"}, 5.0)
+    assert words(history(rules, view, 350.0))[-1][1] == "missing"

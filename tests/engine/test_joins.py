@@ -201,3 +201,14 @@ def test_strangers_belong_to_another_owner() -> None:
     assert (result.value, result.culprits[0]) == (0.3, labels(uuid="g", pid=3))
     del columns["share", labels(uuid="g", pid=3)]
     assert evaluate("max_of_strangers(share)", FakeView.of(columns), scope, me).value == 0.0
+
+
+def test_how_long_ago_a_moment_was() -> None:
+    """A boot time says how young the host is."""
+    scope = Scope({**SCOPE.metrics, "boot_time": Metric("boot_time", Kind.GAUGE, "seconds", "")}, ("pid",))
+    view = FakeView.of({"boot_time": "-240*61"})
+    assert evaluate("age(boot_time)", view, scope).value == 300.0
+    assert evaluate("age(boot_time) > 5m", FakeView.of({"load": "1*61"}), scope).value is None
+    for wrong in ("age(load) > 1", "age(boot_time, 5m) > 1"):
+        with pytest.raises(ExprError, match="tells a moment"):
+            compile_expr(wrong, scope)
