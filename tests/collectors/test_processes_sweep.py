@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from agent.collectors._proc import is_thread
-from agent.collectors._sweep import Sweep
-from tests.fakes.proctree import Tree
+from agent.collectors._sweep import AGAIN, Sweep
+from tests.fakes.proctree import Process, Tree
 
 
 @pytest.fixture
@@ -64,6 +64,64 @@ def test_quiet_processes_are_spread_over_the_ticks(tree: Tree) -> None:
     for pid in range(100, 120):
         tree.put(pid, cpu=1)
     assert sorted(map(len, changes(sweep, 10))) == [2] * 10
+
+
+def watched(sweep: Sweep, pid: int) -> bool:
+    """Whether only the process's schedstat is read."""
+    return sweep.procs[pid].ran != b""
+
+
+def test_a_quiet_process_of_one_thread_is_only_asked_whether_it_has_run(tree: Tree) -> None:
+    """Its stat line is read again when it has, and for good when that is all that moves; a change ends that."""
+    sweep = swept(tree, 25)
+    assert watched(sweep, 50)
+    tree.put(50)
+    assert changes(sweep, 10) == [[]] * 10
+    assert not watched(sweep, 50)
+    changes(sweep, 30)
+    assert not watched(sweep, 50)
+    tree.put(50, cpu=1)
+    assert changes(sweep, 10).count([50]) == 1
+    changes(sweep, 12)
+    assert watched(sweep, 50)
+
+
+def test_other_threads_do_not_show_in_schedstat(tree: Tree) -> None:
+    """So a process that has some is read as ever."""
+    tree.put(50, threads=2)
+    sweep = swept(tree, 25)
+    assert not watched(sweep, 50)
+
+
+@pytest.mark.parametrize("text", [None, "0 0 0\n"])
+def test_a_kernel_that_does_not_count_runs_is_no_matter(tree: Tree, text: str | None) -> None:
+    """Without schedstat, or with one that says nothing, the stat line is read."""
+    tree.put(50, by_itself=False)
+    schedstat = tree.root / "50" / "schedstat"
+    schedstat.unlink() if text is None else schedstat.write_text(text)
+    sweep = swept(tree, 25)
+    (tree.root / "50" / "stat").write_text(Process(50, cpu=7).stat())
+    assert changes(sweep, 10).count([50]) == 1
+
+
+def test_pages_taken_from_a_process_that_never_runs_are_seen_in_the_end(tree: Tree) -> None:
+    """Swapping out is not its own doing; every five minutes its stat line is read all the same."""
+    sweep = swept(tree, 25)
+    tree.put(50, by_itself=False, rss=4)
+    assert changes(sweep, AGAIN).count([50]) == 1
+
+
+def test_orphans_that_sleep_are_found(tree: Tree) -> None:
+    """A process need not run to get a new parent."""
+    tree.put(60, ppid=50)
+    sweep = swept(tree, 25)
+    tree.end(50)
+    tree.put(60, by_itself=False, ppid=1)
+    found = []
+    for _ in range(11):
+        sweep.tick()
+        found += [p.pid for p in sweep.moved]
+    assert found == [60]
 
 
 def test_a_held_process_never_sleeps(tree: Tree) -> None:

@@ -30,6 +30,7 @@ class Process:
     fds: int = 3
     cgroup: str = "/system.slice/app.service"
     command: str = "python3 app.py"
+    turns: int = 1  # times it got a processor
 
     def stat(self) -> str:
         """The stat line."""
@@ -58,14 +59,15 @@ class Tree:
         (root / "stat").write_text("")
         self._count()
 
-    def put(self, pid: int, **figures: object) -> Process:
-        """Add a process or change its figures."""
+    def put(self, pid: int, by_itself: bool = True, **figures: object) -> Process:
+        """Add a process or change its figures, which takes running; others do to it what it does not do ``by_itself``."""
         process = self.processes.get(pid)
         if process is None:
             process = self.processes[pid] = Process(pid)
             self._count()
         for name, value in figures.items():
             setattr(process, name, value)
+        process.turns += by_itself
         self.write(process)
         return process
 
@@ -90,7 +92,7 @@ class Tree:
         self._write(folder / "status", p.status())
         self._write(folder / "cgroup", f"0::{p.cgroup}\n")
         self._write(folder / "cmdline", p.command.replace(" ", "\0"))
-        self._write(folder / "schedstat", f"{p.cpu * 10_000_000} 5000000 12\n")
+        self._write(folder / "schedstat", f"{p.cpu * 10_000_000} 5000000 {p.turns}\n")
         self._write(folder / "limits", limits)
         self._write(folder / "io", done)
 
