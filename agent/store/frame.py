@@ -8,12 +8,13 @@ The payload, before compression, all integers little-endian::
     per group            k float64    times, Unix seconds, the same for all n series of the group
                          n u32        ids
                          n            first values ) as zigzag differences: u8 number of byte planes, then the planes: the lowest
-                         n*(k-1)      the others   ) bytes of all, the second ones of all, ...; not present if form is SAME
+                         n*(k-1)      the others   ) bytes of all, the second ones of all, ...
 
 ``form`` is ``scale + 16 * relation``. Scale 0..4: the values are integers divided by 1, 100, 1,000, 1e6, 1e9. Scale 5: they are the
-bits of float64, read as signed integers, differences modulo 2**64. Relation FRESH: the first difference is from 0. NEXT: it is from
-the series' last value in the record before. SAME: all k values are that last value; nothing follows the ids. A series' k values lie
-together, each as the difference from the one before. Zigzag: ``d >= 0`` is written as 2d, ``d < 0`` as -2d - 1.
+bits of float64, read as signed integers, differences modulo 2**64. Relation FRESH: the first values are differences from 0, and the
+series' base from here to the next key record. NEXT: the first values are differences from that base. SAME: as NEXT, but all k
+values are equal, and the others are not written. A series' other values lie together, each as the difference from the one before.
+So a record can be read with nothing but the FRESH first values before it. Zigzag: ``d >= 0`` is written 2d, ``d < 0`` as -2d - 1.
 """
 
 from __future__ import annotations
@@ -32,6 +33,7 @@ from agent.store.series import Times
 
 FRESH, NEXT, SAME = 0, 1, 2
 BITS = len(SCALES)
+_MOST = 1 << 62  # so that differences fit into 64 bits
 _WRAP, _SIGN = (1 << 64) - 1, 1 << 63
 _LENGTH = struct.Struct("<I")
 
@@ -39,13 +41,13 @@ _LENGTH = struct.Struct("<I")
 class Track:
     """What the writer knows of one series: how far it was gathered and, within the current file, how it was written last."""
 
-    __slots__ = ("at", "before", "block", "id", "last", "run", "scale", "value")
+    __slots__ = ("at", "base", "before", "block", "id", "run", "scale", "value")
 
     def __init__(self) -> None:
         self.id = -1  # -1: not yet named in the current file
         self.block = -1  # the key record's block it was written in last
         self.scale = -1  # -1: not yet known
-        self.last = 0  # the last value written, in units of the scale
+        self.base = 0  # its first value in that block, in units of the scale
         self.value = 0.0  # the last value gathered
         self.run: Times | None = None  # the run it stood in, and how many of the run's values were gathered
         self.at = 0
@@ -58,7 +60,7 @@ class Track:
 
 @dataclass
 class Batch:
-    """Series read at the same moments, with the same scale and relation. ``values`` lie series by series; empty if SAME."""
+    """Series read at the same moments, with the same scale and relation. ``values`` lie series by series; one each if SAME."""
 
     times: bytes
     scale: int
@@ -89,16 +91,13 @@ class Frame:
 
 
 def encode(frame: Frame) -> bytes:
-    """The payload. Sets each track's last value, and its scale where the one it had no longer fits."""
+    """The payload. Sets each track's base, and its scale where the one it had no longer fits."""
     groups: list[tuple[int, int, int]] = []
     parts: list[bytes] = []
     for batch in frame.batches:
-        k = len(batch.times) // 8
-        for form, tracks, ints in _groups(batch, k):
-            groups.append((form, len(tracks), k))
-            parts += (batch.times, _ids(tracks))
-            if ints is not None:
-                parts += _differences(tracks, ints, k, form)
+        for form, tracks, ints in _groups(batch):
+            groups.append((form, len(tracks), len(batch.times) // 8))
+            parts += (batch.times, array("I", [t.id for t in tracks]).tobytes(), *_differences(tracks, ints, form))
     directory = {
         "series": [(number, name, dict(labels)) for number, name, labels in frame.series],
         "events": [(e.time, e.kind, dict(e.labels), e.text, dict(e.fields), e.trusted) for e in frame.events],
@@ -108,15 +107,13 @@ def encode(frame: Frame) -> bytes:
     return b"".join((_LENGTH.pack(len(head)), head, *parts))
 
 
-def _groups(batch: Batch, k: int) -> Iterator[tuple[int, list[Track], Sequence[int] | None]]:
-    """Form, series and their scaled integers; None for those that stayed the same."""
-    if batch.relation == SAME:
-        yield 16 * SAME, batch.tracks, None
-        return
+def _groups(batch: Batch) -> Iterator[tuple[int, list[Track], Sequence[int]]]:
+    """Form, series and their scaled integers."""
     ints = _exact(batch.values, batch.scale)
     if ints is not None:
         yield batch.scale + 16 * batch.relation, batch.tracks, ints
         return
+    k = len(batch.values) // len(batch.tracks)
     for i, track in enumerate(batch.tracks):  # one of them has outgrown its scale
         part = batch.values[i * k : i * k + k]
         own, relation = _exact(part, batch.scale), batch.relation
@@ -129,7 +126,10 @@ def _groups(batch: Batch, k: int) -> Iterator[tuple[int, list[Track], Sequence[i
 
 def fitting(values: array[float]) -> int:
     """The scale that keeps these values to the bit."""
-    index = scale_of(values)
+    try:
+        index = scale_of(values)
+    except (ValueError, OverflowError):  # NaN, infinity
+        return BITS
     return index if index is not None and _exact(values, index) is not None else BITS
 
 
@@ -144,24 +144,24 @@ def _exact(values: array[float], scale: int) -> Sequence[int] | None:
             ints = array("q", map(round, map(mul, values, repeat(SCALES[scale]))))
     except (ValueError, OverflowError):  # NaN, infinity, beyond 64 bits
         return None
-    return ints if floats(ints, scale).tobytes() == values.tobytes() else None
+    fits = -_MOST < min(ints) and max(ints) < _MOST
+    return ints if fits and floats(ints, scale).tobytes() == values.tobytes() else None
 
 
-def _ids(tracks: Sequence[Track]) -> bytes:
-    return array("I", [t.id for t in tracks]).tobytes()
-
-
-def _differences(tracks: list[Track], ints: Sequence[int], k: int, form: int) -> tuple[bytes, bytes]:
-    firsts: Sequence[int] = ints[::k]
-    before = [t.last for t in tracks] if form >> 4 == NEXT else repeat(0)
-    first = list(map(sub, firsts, before))
-    rest = list(map(sub, ints[1:], ints))
-    del rest[k - 1 :: k]
-    for track, last in zip(tracks, ints[k - 1 :: k], strict=True):
-        track.last = last
-    if form & 15 == BITS:
-        first, rest = list(map(wrapped, first)), list(map(wrapped, rest))
-    return _packed(first), _packed(rest)
+def _differences(tracks: list[Track], ints: Sequence[int], form: int) -> Iterator[bytes]:
+    relation, k = form >> 4, len(ints) // len(tracks)
+    firsts = ints[::k]
+    if relation == FRESH:
+        for track, base in zip(tracks, firsts, strict=True):
+            track.base = base
+        first = list(firsts)
+    else:
+        first = list(map(sub, firsts, [t.base for t in tracks]))
+    yield _packed(first, form)
+    if relation != SAME:
+        rest = list(map(sub, ints[1:], ints))
+        del rest[k - 1 :: k]
+        yield _packed(rest, form)
 
 
 def wrapped(difference: int) -> int:
@@ -169,7 +169,9 @@ def wrapped(difference: int) -> int:
     return ((difference + _SIGN) & _WRAP) - _SIGN
 
 
-def _packed(differences: list[int]) -> bytes:
+def _packed(differences: list[int], form: int) -> bytes:
+    if form & 15 == BITS:
+        differences = list(map(wrapped, differences))
     zigzag = [d + d if d >= 0 else -1 - d - d for d in differences]
     used = (max(zigzag, default=0).bit_length() + 7) // 8
     raw = array("Q", zigzag).tobytes()

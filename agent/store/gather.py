@@ -4,23 +4,10 @@ from __future__ import annotations
 
 from array import array
 
-from agent.store.frame import FRESH, NEXT, SAME, Batch, Frame, Track, fitting
+from agent.store.frame import NEXT, SAME, Frame, Track
+from agent.store.framing import Framing, Group
 from agent.store.ring import Ring, Tap
 from agent.store.series import Kept, Times
-
-
-class _Group:
-    """The batches of one set of moments, by form."""
-
-    __slots__ = ("batches", "times")
-
-    def __init__(self, times: bytes) -> None:
-        self.times = times
-        self.batches: dict[int, Batch] = {}
-
-    def begin(self, form: int) -> Batch:
-        batch = self.batches[form] = Batch(self.times, form % 16, form // 16)
-        return batch
 
 
 class Gatherer:
@@ -30,11 +17,8 @@ class Gatherer:
         self._ring = ring
         self._tap = ring.tap = Tap()
         self._tracks: dict[Kept, Track] = {}
-        self._ids = 0
-        self._block = 0
-        self._frame = Frame()
-        self._groups: dict[bytes, _Group] = {}
-        self._spans: dict[tuple[int, int, int], _Group] = {}
+        self._framing = Framing()
+        self._spans: dict[tuple[int, int, int], Group] = {}
 
     def begin_file(self) -> None:
         """From here on nothing refers to what was gathered before, names included."""
@@ -43,29 +27,28 @@ class Gatherer:
         self._tracks |= {series: kept[series] for series in self._tap.ended if series in kept}
         for track in self._tracks.values():
             track.id = -1
-        self._ids = 0
-        self.begin_block()
+        self._framing.begin_file()
 
     def begin_block(self) -> None:
         """From here on no value refers to one that was gathered before."""
-        self._block += 1
+        self._framing.begin_block()
 
     def frame(self, oldest: float) -> Frame:
         """Everything since the last call, but nothing from before ``oldest``."""
         tap, tracks = self._tap, self._tracks
-        frame = self._frame = Frame(events=tap.events)
+        frame = self._framing.begin_frame(tap.events)
         ended, tap.ended, tap.events = tap.ended, [], []
-        self._spans, self._groups = {}, {}
+        self._spans = {}
         for kept in ended:
             self._catch_up(kept, tracks.pop(kept) if kept in tracks else Track(), oldest)
         self._walk(oldest)
-        frame.batches = [batch for group in self._groups.values() for batch in group.batches.values()]
+        self._framing.close_frame()
         return frame
 
     def _walk(self, oldest: float) -> None:
         """Every current series. One pass over all of them, some times a minute: written for speed."""
-        tracks, block = self._tracks, self._block
-        run, low, high, group = Times("d"), 0, 0, _Group(b"")
+        tracks, block = self._tracks, self._framing.block
+        run, low, high, group = Times("d"), 0, 0, Group(b"")
         for kept in self._ring.current():
             track = tracks.get(kept)
             if track is None:
@@ -81,20 +64,20 @@ class Gatherer:
                 run, low, high = kept.times, at, n
                 group = self._group(kept.times, at, n)
             if track.id < 0:
-                self._name(kept, track)
+                self._framing.name(kept.handle, track)
             track.at = n
             new = values[at:n]
             if track.block != block:
                 form, track.block = track.scale, block
             elif new.count(track.value) == n - at:
-                form = 16 * SAME
+                form = track.scale + 16 * SAME
+                new = new[:1]
             else:
                 form = track.scale + 16 * NEXT
             batch = group.batches.get(form) or group.begin(form)
             batch.tracks.append(track)
-            if form != 16 * SAME:
-                batch.values.extend(new)
-                track.value = new[-1]
+            batch.values.extend(new)
+            track.value = new[-1]
 
     def give_back(self, frame: Frame) -> None:
         """A frame that could not be written: all of it is gathered again. A new file must be begun."""
@@ -108,34 +91,12 @@ class Gatherer:
         """A series, or a run of it, not seen before: whatever it got since."""
         column = kept.column(max(track.until(), oldest), float("inf"))
         track.run, track.at = kept.times, len(kept.values)
-        if column is None:
-            return
-        if track.id < 0:
-            self._name(kept, track)
-        if track.scale < 0:
-            track.scale = fitting(column.values)
-        form = track.scale + 16 * (NEXT if track.block == self._block else FRESH)
-        group = self._of_times(column.times.tobytes())
-        batch = group.batches.get(form) or group.begin(form)
-        batch.tracks.append(track)
-        batch.values.extend(column.values)
-        track.block, track.value = self._block, column.values[-1]
+        if column is not None:
+            self._framing.add(kept.handle, track, column.times.tobytes(), column.values)
 
-    def _name(self, kept: Kept, track: Track) -> None:
-        track.id = self._ids
-        self._ids += 1
-        self._frame.series.append((track.id, kept.handle.name, kept.handle.labels))
-
-    def _group(self, run: Times, at: int, n: int) -> _Group:
+    def _group(self, run: Times, at: int, n: int) -> Group:
         span = (id(run), at, n)
         group = self._spans.get(span)
         if group is None:
-            group = self._spans[span] = self._of_times(run[at:n].tobytes())
-        return group
-
-    def _of_times(self, times: bytes) -> _Group:
-        """The batches of one set of moments, however many runs share it."""
-        group = self._groups.get(times)
-        if group is None:
-            group = self._groups[times] = _Group(times)
+            group = self._spans[span] = self._framing.group(run[at:n].tobytes())
         return group

@@ -1,6 +1,6 @@
 """The flight recorder's files: append-only, a checksum on every record, readable while they are written.
 
-A file is a run of records. A record is a head of 38 bytes, little-endian, and a body::
+A file is a run of records. A record is a head of 32 bytes, little-endian, and a body::
 
     2s  0xA5 0x52   magic
     u8  kind        H file head (JSON: format, host, boot_id, agent_version, created), first of every file
@@ -11,7 +11,6 @@ A file is a run of records. A record is a head of 38 bytes, little-endian, and a
     u32 length      of the body;  u32 size: of the payload, which is the decompressed body
     f64 first, f64 last    times of the oldest and newest sample in it, Unix seconds; equal if it holds none
     u32 crc         CRC-32 (zlib) of the head before it and of the body
-    6s  zero
 
 The payload of K and F is described in :mod:`agent.store.frame`. Names and labels stand in the record where a series appears first
 in the file. Files are named ``YYYY-MM-DD/HHMMSS-mmm.rec``, UTC, by their first record: one day, one folder.
@@ -40,19 +39,20 @@ MAX_BODY = 64 * 2**20
 """A head that claims more is damaged; an hour of 2,000 series is a tenth of it."""
 MAX_WINDOW = 1 << 24
 _HEAD = struct.Struct("<2scBIIdd")
-_CRC = struct.Struct("<I6x")
+_CRC = struct.Struct("<I")
 HEAD = _HEAD.size + _CRC.size
 
 
 @dataclass(frozen=True)
 class Record:
-    """One intact record. ``at`` is where it begins in its file."""
+    """One intact record. ``at`` is where it begins in its file, ``length`` that of its body there."""
 
     kind: bytes
     first: float
     last: float
     payload: bytes
     at: int
+    length: int
 
 
 @dataclass(frozen=True)
@@ -150,15 +150,15 @@ def records(data: bytes, since: float = float("-inf"), until: float = float("inf
             yield Damage(at, following, following == len(data))
             at, stream = following, None
         else:
-            yield Record(kind, first, last, payload, at)
+            yield Record(kind, first, last, payload, at, length)
             at += HEAD + length
 
 
 def _pass_over(data: bytes, at: int, since: float) -> int:
     """Where to read on: behind the block that begins here if it was over before ``since`` and names nothing, else here."""
     begin = at
-    while data[at : at + 2] == MAGIC and at + HEAD <= len(data):
-        _, kind, flags, length, _, _, last = _HEAD.unpack_from(data, at)
+    while (head := _head(data, at)) is not None:
+        kind, flags, length, _, _, last = head
         if kind not in (KEY, FOLLOW) or (kind == FOLLOW and at == begin):
             break
         if kind == KEY:
@@ -167,7 +167,7 @@ def _pass_over(data: bytes, at: int, since: float) -> int:
             break
         at += HEAD + length
     else:
-        return at
+        return at if at == len(data) else begin
     return begin
 
 

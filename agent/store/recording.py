@@ -14,6 +14,7 @@ from typing import Any
 from agent.errors import AgentError
 from agent.model import Column, Event, Labels, Sample, Series
 from agent.store import recfile
+from agent.store.frame import FRESH
 from agent.store.recfile import Damage, Record
 from agent.store.unframe import Decoder, Section
 
@@ -104,7 +105,7 @@ class Recording:
     def _parts(self, since: float, until: float) -> Iterator[Part]:
         """Records of the span; what lies before it is decoded as far as they need it."""
         for path in self.files(since, until):
-            yield from _parts(_read(path), since, until)
+            yield from parts(_read(path), since, until)
 
 
 def report(path: str) -> FileReport:
@@ -154,7 +155,8 @@ def _json(payload: bytes) -> dict[str, Any]:
     return found if isinstance(found, dict) else {}
 
 
-def _parts(data: bytes, since: float, until: float) -> Iterator[Part]:
+def parts(data: bytes, since: float = float("-inf"), until: float = float("inf")) -> Iterator[Part]:
+    """The records of one file that reach into ``(since, until]``."""
     decoder = Decoder()
     before: list[Part] = []
     for record in recfile.records(data, since, until):
@@ -166,11 +168,12 @@ def _parts(data: bytes, since: float, until: float) -> Iterator[Part]:
         if part is None:
             continue
         if record.last <= since:
-            before.append(part)  # of this block only the values it hands on matter
+            before.append(part)  # of this block only the bases matter
             continue
         for earlier in before:
             for section in earlier.sections:
-                decoder.last(section)
+                if section.relation == FRESH:
+                    decoder.learn(section)
         before = []
         yield part
 
@@ -196,17 +199,16 @@ def _newest(block: list[Part], moment: float, known: Collection[Key]) -> dict[Ke
     wanted = {number for number, key in names.items() if key not in known}
     for part in block:
         for section in part.sections:
-            numbers = section.numbers()
-            if wanted.isdisjoint(numbers):
-                continue
-            high = bisect_right(section.times, moment)
-            if high == section.k:
-                values, step, place = part.decoder.last(section)[1], 1, 0
-            else:
-                values, step, place = part.decoder.values(section)[1], section.k, high - 1
-            if high:
+            if section.relation == FRESH:
+                part.decoder.learn(section)
+    for part in reversed(block):
+        for section in part.sections:
+            numbers, high = section.numbers(), bisect_right(section.times, moment)
+            if high and not wanted.isdisjoint(numbers):
                 time = section.times[high - 1]
-                found |= {names[i]: (time, v) for i, v in zip(numbers, values[place::step], strict=True) if i in wanted}
+                here = zip(numbers, part.decoder.at(section, high - 1), strict=True)
+                found |= {names[i]: (time, v) for i, v in here if i in wanted}
+                wanted.difference_update(numbers)
     return found
 
 

@@ -7,12 +7,12 @@ import struct
 from array import array
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from itertools import accumulate, repeat
+from itertools import accumulate
 from operator import add
 from typing import Any
 
 from agent.model import Labels
-from agent.store.frame import BITS, NEXT, SAME, floats, wrapped
+from agent.store.frame import BITS, FRESH, SAME, floats, wrapped
 
 _ID = struct.Struct("<I")
 _WIDTH = 8
@@ -45,9 +45,6 @@ class Planes:
                 raw[i::_WIDTH] = part
             zigzag = array("Q", raw)
         return [(z >> 1) ^ -(z & 1) for z in zigzag]
-
-
-_NONE = Planes(bytes(1), 0, 0)
 
 
 @dataclass(frozen=True)
@@ -91,8 +88,7 @@ class Decoder:
     def __init__(self) -> None:
         self.names: dict[int, tuple[str, Labels]] = {}
         self.ids: dict[tuple[str, Labels], int] = {}
-        self._last: dict[int, int] = {}
-        self._scale: dict[int, int] = {}
+        self._base: dict[int, int] = {}
 
     def head(self, payload: bytes) -> tuple[dict[str, Any], list[Section]]:
         """The directory and the groups, not yet decoded; new series are taken note of."""
@@ -105,53 +101,52 @@ class Decoder:
 
     def values(self, section: Section) -> tuple[list[int], array[float]]:
         """Ids, and their values, series by series."""
-        ids = section.numbers()
+        ids, k = section.numbers(), section.k
+        first = self.learn(section)
         if section.relation == SAME:
             held = array("d")
-            for number in ids:
-                held.extend(floats((self._last[number],), self._scale[number]) * section.k)
+            for value in _floats(first, section.scale):
+                held.extend((value,) * k)
             return ids, held
-        k = section.k
-        first, rest = self._first(section, ids), section.rest.unpacked()
+        rest = section.rest.unpacked()
         ints: list[int] = []
         for i, start in enumerate(first):
             ints += accumulate(rest[i * (k - 1) : (i + 1) * (k - 1)], initial=start)
-        self._learn(section, ids, ints[k - 1 :: k])
-        return ids, floats(list(map(wrapped, ints)) if section.scale == BITS else ints, section.scale)
+        return ids, _floats(ints, section.scale)
 
-    def last(self, section: Section) -> tuple[list[int], array[float]]:
-        """Ids and only the last value of each."""
-        ids, step = section.numbers(), section.k - 1
-        if section.relation == SAME:
-            return ids, array("d", [floats((self._last[i],), self._scale[i])[0] for i in ids])
-        ints, rest = self._first(section, ids), section.rest.unpacked()
-        for j in range(step):
-            ints = list(map(add, ints, rest[j::step]))
-        if section.scale == BITS:
-            ints = list(map(wrapped, ints))
-        self._learn(section, ids, ints)
-        return ids, floats(ints, section.scale)
+    def at(self, section: Section, place: int) -> array[float]:
+        """The values of all its series at the moment ``place`` of the group, in the order of their ids."""
+        ints = self.learn(section)
+        if section.relation != SAME and place:
+            rest = section.rest.unpacked()
+            for j in range(place):
+                ints = list(map(add, ints, rest[j :: section.k - 1]))
+        return _floats(ints, section.scale)
 
     def one(self, section: Section, number: int, place: int) -> array[float]:
         """The values of the one series that stands at ``place`` of the group; no other of the file may be asked for then."""
-        if section.relation == SAME:
-            return floats((self._last[number],), self._scale[number]) * section.k
-        k = section.k
         (start,) = section.first.unpacked(place, place + 1)
-        start += self._last[number] if section.relation == NEXT else 0
-        ints = list(accumulate(section.rest.unpacked(place * (k - 1), (place + 1) * (k - 1)), initial=start))
-        self._learn(section, (number,), ints[-1:])
-        return floats(list(map(wrapped, ints)) if section.scale == BITS else ints, section.scale)
+        if section.relation == FRESH:
+            self._base[number] = start
+        else:
+            start += self._base[number]
+        if section.relation == SAME:
+            return _floats((start,), section.scale) * section.k
+        step = section.k - 1
+        ints = list(accumulate(section.rest.unpacked(place * step, (place + 1) * step), initial=start))
+        return _floats(ints, section.scale)
 
-    def _first(self, section: Section, ids: Sequence[int]) -> list[int]:
-        first = section.first.unpacked()
-        return [a + self._last[i] for a, i in zip(first, ids, strict=True)] if section.relation == NEXT else first
+    def learn(self, section: Section) -> list[int]:
+        """The first values; of fresh series the bases for what follows."""
+        first, base = section.first.unpacked(), self._base
+        if section.relation == FRESH:
+            base.update(zip(section.numbers(), first, strict=True))
+            return first
+        return [a + base[i] for a, i in zip(first, section.numbers(), strict=True)]
 
-    def _learn(self, section: Section, ids: Sequence[int], last: Sequence[int]) -> None:
-        if section.scale == BITS:
-            last = list(map(wrapped, last))
-        self._last.update(zip(ids, last, strict=True))
-        self._scale.update(zip(ids, repeat(section.scale)))
+
+def _floats(ints: Sequence[int], scale: int) -> array[float]:
+    return floats(list(map(wrapped, ints)) if scale == BITS else ints, scale)
 
 
 def _sections(payload: bytes, at: int, groups: Sequence[tuple[int, int, int]]) -> Iterator[Section]:
@@ -160,11 +155,9 @@ def _sections(payload: bytes, at: int, groups: Sequence[tuple[int, int, int]]) -
         at += 8 * k
         ids = payload[at : at + _ID.size * n]
         at += _ID.size * n
-        first = rest = _NONE
-        if form >> 4 != SAME:
-            first = Planes(payload, at, n)
-            rest = Planes(payload, first.end, n * (k - 1))
-            at = rest.end
+        first = Planes(payload, at, n)
+        rest = first if form >> 4 == SAME else Planes(payload, first.end, n * (k - 1))
+        at = rest.end
         if at > len(payload) or n < 1 or k < 1:
             raise ValueError("the payload is shorter than its directory says")
         yield Section(form, n, k, times, ids, first, rest)
