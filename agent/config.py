@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
+from agent import alerting
 from agent.errors import ConfigError, Problem, Problems
 from agent.yamlfile import (
     Bytes,
@@ -107,7 +108,8 @@ class Config:
     collectors: Mapping[str, Any] = field(default_factory=dict)
     probes: Mapping[str, Any] = field(default_factory=dict)
     kernel_log: KernelLog = KernelLog()
-    receivers: tuple[Any, ...] = ()
+    receivers: tuple[alerting.Receiver, ...] = ()
+    alerts: alerting.Alerts = alerting.DEFAULT
     playbooks: Playbooks = Playbooks()
     budget: Budget = Budget()
     path: str = ""
@@ -165,12 +167,19 @@ def parse_config(text: str, path: str) -> Config:
     sections = {key.raw: value for key, value in node.pairs if key.raw in PLUGIN_SECTIONS}
     sections_ok = {name: _plugin_nodes(value, problems) for name, value in sections.items()}
     problems += [key.problem("unknown key 'path'") for key, _ in node.pairs if key.raw == "path"]
-    node.pairs = [(key, value) for key, value in node.pairs if key.raw not in PLUGIN_SECTIONS]
+    receivers = [r for key, value in node.pairs if key.raw == "receivers" for r in alerting.read_receivers(value, problems)]
+    node.pairs = [(key, value) for key, value in node.pairs if key.raw not in (*PLUGIN_SECTIONS, "receivers")]
     config = fill(Config, node, problems)
+    if config is not None:
+        alerting.check(tuple(receivers), config.alerts, problems)
     if problems or config is None:
         raise _as_config(Problems(problems))
     return dataclasses.replace(
-        config, path=path, collectors=sections_ok.get("collectors", {}), probes=sections_ok.get("probes", {})
+        config,
+        path=path,
+        receivers=tuple(receivers),
+        collectors=sections_ok.get("collectors", {}),
+        probes=sections_ok.get("probes", {}),
     )
 
 
@@ -257,6 +266,15 @@ TEMPLATE = """\
 #   filesystem: {interval: 30s}
 # probes:
 #   memray: {mode: ask}           # ask: propose; auto: the daemon may attach by itself; off: never
+# receivers:                      # where alerts go; addresses that are secrets belong into files or systemd credentials
+#   - {name: chat, url_file: /etc/anfl-agent/chat.url}         # any service apprise knows; one address a line
+#   - {name: am, type: alertmanager, url: "http://127.0.0.1:9093"}
+# alerts:
+#   routes:
+#     - {receivers: [chat], severity: [critical], escalate: {after: 15m, receivers: [am]}}
+#     - {receivers: [am]}
+#   maintenance:
+#     - {name: patch-night, hours: "sun 02:00-04:00", zone: Europe/Berlin, until: "2030-01-01"}
 # playbooks: {ceiling: dry-run}
 # budget: {cpu: 2%, drill: 15s}
 """

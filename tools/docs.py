@@ -19,7 +19,7 @@ import click
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
-from agent import data, plugins  # noqa: E402
+from agent import alerting, data, plugins  # noqa: E402
 from agent.cli import cli  # noqa: E402
 from agent.config import Config  # noqa: E402
 from agent.engine.treefile import TreeFile  # noqa: E402
@@ -29,7 +29,7 @@ from agent.watch import Watch  # noqa: E402
 from agent.web.metrics import OwnCounters  # noqa: E402
 from agent.web.page import PREFIX  # noqa: E402
 from agent.yamlfile import fill, parse, shape  # noqa: E402
-from tools.meanings import of_config, of_plugin  # noqa: E402
+from tools.meanings import of_alerting, of_config, of_plugin  # noqa: E402
 from tools.wording import default_of, default_word, docstring, page, table, type_word  # noqa: E402
 
 WIDTH = 100
@@ -133,6 +133,7 @@ def configuration() -> str:
         "would, `anfl-agent config show` prints what is in force.",
         "A duration is written `30s`, `5m`, `1h30m` or in seconds; a size `512MiB`, `2GB` or in bytes; a share `2%` or `0.02`.",
         table(("key", "type", "default", "meaning"), rows),
+        *_alerting(),
         "## Collectors",
         "`collectors.NAME.SETTING`. Every collector also takes `enabled: false`. Numbers may carry units (`30s`, `512MiB`, `5%`).",
     ]
@@ -156,6 +157,24 @@ def config_keys(cls: Any = Config, above: str = "") -> Iterator[tuple[str, Any, 
             yield from config_keys(kind, f"{key}.")
         else:
             yield key, kind, getattr(defaults, field.name)
+
+
+def _alerting() -> Iterator[str]:
+    """Receivers, routes and windows."""
+    for title, name, shown in (
+        ("Receivers", "receiver", alerting.Receiver),
+        ("Routes", "route", alerting.Route),
+        ("Maintenance windows", "window", alerting.Window),
+    ):
+        rows = []
+        for field in dataclasses.fields(shown):
+            key = field.name.rstrip("_")
+            kind, needed = shape(shown)[key], field.default is dataclasses.MISSING
+            default = "needed" if needed else default_word(kind, field.default)
+            rows.append((f"`{key}`", type_word(kind), default, of_alerting(name, key)))
+        yield f"## {title}"
+        yield docstring(shown)
+        yield table(("setting", "type", "default", "meaning"), rows)
 
 
 def plugins_sections() -> tuple[str, ...]:

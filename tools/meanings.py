@@ -4,7 +4,7 @@ from __future__ import annotations
 
 LATER = "Read and checked, but nothing uses it yet."
 
-LATER_KEYS = ("kernel_log.trust_user_records", "receivers", "playbooks.ceiling")
+LATER_KEYS = ("kernel_log.trust_user_records", "playbooks.ceiling")
 
 CONFIG_KEYS = {
     "listen": "Address of `/metrics`. An address that is not loopback is refused unless `run --insecure` is given.",
@@ -20,7 +20,21 @@ CONFIG_KEYS = {
     "subjects.match": "Processes that always get series of their own: `unit:NAME`, `cgroup:PATH` (and all below), or text held in "
     "the command line. `*`, `?` and `[…]` are wild in units and cgroups.",
     "kernel_log.trust_user_records": "Whether kernel-log records that any user may write count.",
-    "receivers": "Where alerts go.",
+    "receivers": "Where alerts go: see [Receivers](#receivers). An item may also be a plain apprise URL. None: the "
+    "file `alerts.jsonl` below `state_dir`.",
+    "alerts.group_wait": "How long the first message of a group waits for others that belong to it.",
+    "alerts.group_interval": "Least time between two messages of a group, unless something critical is new or all is over.",
+    "alerts.repeat": "When what still fires and nobody acknowledged is told again.",
+    "alerts.settle": "How long after its start the agent looks round before it tells of anything new.",
+    "alerts.group_by": "Labels whose values make a group.",
+    "alerts.link": "Address of an incident's page; `{incident}`, `{cause}` and `{tree}` are filled in.",
+    "alerts.runbook": "Address of runbooks, filled in the same way.",
+    "alerts.routes": "Who hears of what: see [Routes](#routes). None: every receiver hears of warnings and critical alerts.",
+    "alerts.maintenance": "Weekly hours in which nobody is told: see [Maintenance windows](#maintenance-windows).",
+    "alerts.digest.receivers": "Who gets one message a day with what was not worth one of its own.",
+    "alerts.digest.severity": "What belongs into it.",
+    "alerts.digest.at": "When it is sent.",
+    "alerts.digest.zone": "Time zone of that time.",
     "playbooks.ceiling": "The most a playbook may do.",
     "budget.cpu": "Share of one core. The agent logs once when it and its probes took more over a minute, and once when they "
     "are back within.",
@@ -28,6 +42,33 @@ CONFIG_KEYS = {
     "budget.drill": "Seconds that closer looks may add to a diagnosis.",
     "budget.drill_deep": "The same with `diagnose --deep`.",
     "budget.judge_every": "Seconds between two rounds of the judge; 1 s while a diagnosis runs.",
+}
+
+ALERT_KEYS = {
+    "name": "How routes and commands call it.",
+    "type": "`apprise` (any service it knows), `webhook` (signed CloudEvents), `alertmanager`, `file`, `heartbeat` (asked again "
+    "and again while all is well, so that its silence is an alarm).",
+    "url": "The address. Exactly one of `url`, `url_file` and `credential` is needed, but for files.",
+    "url_file": "A file with one address a line; `#` begins a comment. Read at each sending.",
+    "credential": "The same as a systemd credential (`LoadCredential=` or `LoadCredentialEncrypted=`).",
+    "secret_file": "A file with the key that signs a webhook's bodies.",
+    "secret_credential": "The same as a systemd credential.",
+    "path": "Where a file receiver appends one JSON line a message; `-` is standard output.",
+    "format": "What apprise services get; `auto` is HTML for mail, Markdown for chats, text for the rest.",
+    "attach": "Whether the flame graph rides along, up to 1 MiB.",
+    "deadline": "Seconds an attempt may take.",
+    "every": "Seconds between two heartbeats, or between two sendings of what still fires to an Alertmanager.",
+    "route.receivers": "Names of receivers.",
+    "match": 'Matchers that all must hold: `unit=~"vllm.*"`, `user!=root`.',
+    "severity": "Which severities.",
+    "trees": "Which trees; none: all.",
+    "route.hours": "When: `mon-fri 08:00-18:00`. Empty: always.",
+    "zone": "Time zone of hours and dates.",
+    "continue": "Ask the next routes too.",
+    "escalate": "`{after: 15m, receivers: [boss]}`: whom to tell as well when nobody acknowledged in time.",
+    "window.name": "How it is called where it hides something.",
+    "window.hours": "When: `sun 02:00-04:00`. A span past midnight belongs to the day it begins on.",
+    "until": "A date or time after which the window is no more.",
 }
 
 PLUGIN_KEYS = {
@@ -64,6 +105,12 @@ PLUGIN_KEYS = {
 def of_config(key: str) -> str:
     """What a key of config.yaml means; KeyError where nobody has written it."""
     return CONFIG_KEYS[key] + (f" {LATER}" if key in LATER_KEYS else "")
+
+
+def of_alerting(section: str, setting: str) -> str:
+    """What a setting of a receiver, route or window means; KeyError where nobody has written it."""
+    own = f"{section}.{setting}"
+    return ALERT_KEYS[own] if own in ALERT_KEYS else ALERT_KEYS[setting]
 
 
 def of_plugin(plugin: str, setting: str) -> str:

@@ -9,10 +9,10 @@ import types
 from collections.abc import Iterable, Sequence
 from typing import Annotated, Any, Literal, get_args, get_origin
 
-from agent.yamlfile import parse_bytes, parse_duration, parse_percent
+from agent.yamlfile import Text, parse_bytes, parse_duration, parse_percent
 
 UNITS = {parse_duration: "duration", parse_bytes: "size", parse_percent: "share"}
-WORDS = {str: "text", int: "whole number", float: "number", bool: "true or false", Any: "anything"}
+WORDS = {str: "text", Text: "text", int: "whole number", float: "number", bool: "true or false", Any: "anything"}
 
 
 def type_word(kind: Any) -> str:

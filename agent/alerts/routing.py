@@ -1,0 +1,94 @@
+"""Routes: who hears of an alert now, and why. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+
+from agent.alerting import Alerts, Receiver, Route
+from agent.alerts.model import Alert
+from agent.matching import ALWAYS, Hours, Matcher, parse_hours, parse_matcher
+
+
+@dataclass(frozen=True)
+class Way:
+    """One route, read."""
+
+    route: Route
+    number: int
+    matchers: tuple[Matcher, ...]
+    hours: Hours
+
+    @staticmethod
+    def of(route: Route, number: int) -> Way:
+        """A route that config.yaml's check has let through."""
+        hours = parse_hours(route.hours, route.zone) if route.hours else ALWAYS
+        return Way(route, number, tuple(map(parse_matcher, route.match)), hours)
+
+    def refuses(self, alert: Alert, labels: Mapping[str, str], now: float) -> str:
+        """Why it does not fit, or nothing."""
+        if alert.severity.word not in self.route.severity:
+            return f"severity {alert.severity.word} is not among {', '.join(self.route.severity)}"
+        if self.route.trees and alert.tree not in self.route.trees:
+            return f"tree {alert.tree} is not among {', '.join(self.route.trees)}"
+        for matcher in self.matchers:
+            if not matcher.fits(dict(labels)):
+                return f"{matcher} does not hold: {matcher.name} is '{labels.get(matcher.name, '')}'"
+        return "" if self.hours.hold(now) else f"not within {self.route.hours} ({self.route.zone})"
+
+
+@dataclass(frozen=True)
+class Step:
+    """One route as it was asked."""
+
+    route: int
+    receivers: tuple[str, ...]
+    because: str
+    fits: bool
+
+
+class Router:
+    """All routes. Without any, every receiver hears of warnings and worse."""
+
+    def __init__(self, settings: Alerts, receivers: tuple[Receiver, ...], host: str) -> None:
+        names = tuple(r.name for r in receivers if r.type != "heartbeat")
+        routes = settings.routes or (Route(receivers=names),)
+        self._ways = [Way.of(route, number) for number, route in enumerate(routes, 1)]
+        self._names = names
+        self._known = frozenset(names)
+        self._host = host
+
+    def explain(self, alert: Alert, now: float) -> list[Step]:
+        """Every route that was asked, in order, until one fits that is not followed by others."""
+        return list(self._asked(alert, now))
+
+    def receivers(self, alert: Alert, now: float) -> tuple[str, ...]:
+        """Names of receivers in order, each once; none if no route fits."""
+        found = dict.fromkeys(name for step in self._asked(alert, now) if step.fits for name in step.receivers)
+        if alert.avoid and not found.keys() - {alert.avoid}:  # a receiver in trouble: somebody must hear of it
+            found = dict.fromkeys(self._names)
+        return tuple(name for name in found if name in self._known and name != alert.avoid)
+
+    def escalated(self, alert: Alert, now: float) -> tuple[tuple[str, ...], float | None]:
+        """Receivers to tell besides because nobody acknowledged in time, and when the next are due."""
+        told: dict[str, None] = {}
+        due: list[float] = []
+        for step in self._asked(alert, now):
+            ladder = self._ways[step.route - 1].route.escalate if step.fits else None
+            if ladder is None or alert.acknowledged or alert.status == "resolved":
+                continue
+            at = alert.seen + ladder.after
+            if now >= at:
+                told |= dict.fromkeys(map(str, ladder.receivers))
+            else:
+                due.append(at)
+        return tuple(name for name in told if name in self._known and name != alert.avoid), min(due, default=None)
+
+    def _asked(self, alert: Alert, now: float) -> Iterator[Step]:
+        labels = alert.all_labels(self._host)
+        for way in self._ways:
+            because = way.refuses(alert, labels, now)
+            names = tuple(map(str, way.route.receivers))
+            yield Step(way.number, names, because or "it fits", not because)
+            if not because and not way.route.continue_:
+                return
