@@ -69,7 +69,8 @@ class Member:
             self._from_stat(p)
             self._due = True
         every = 1 if pinned else BUSY_EVERY if p.dcpu else IDLE_EVERY
-        if fresh or ((self._due or pinned) and tick % every == p.pid % every) or (tick + p.pid) % QUIET_EVERY == 0:
+        quiet_turn = (tick + p.pid) % QUIET_EVERY == 0 and not p.ran  # else it is known not to have run
+        if fresh or ((self._due or pinned) and tick % every == p.pid % every) or quiet_turn:
             self._due = False
             self._from_files(pinned)
 
@@ -112,6 +113,8 @@ class Member:
         if count is not None:
             values["process_open_fds"] = fds = count
         self.p.sizes = (anon, swapped, fds, self.p.rss)
+        if self.p.owner is not None:
+            self.p.owner.count(self.p)
         self._board.put(values)
 
     def _add_waits(self, voluntary: int, involuntary: int, pinned: bool, values: dict[str, float]) -> None:

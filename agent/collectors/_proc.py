@@ -21,7 +21,7 @@ class Proc:
     __slots__ = (
         "burnt", "ccpu", "comm", "cpu", "cpu_mark", "dccpu", "dcpu", "detail", "fd", "io", "io_mark", "kernel", "majflt", "marks",
         "matched", "minflt", "owner", "pid", "ppid", "quiet", "ran", "raw", "restless", "rss", "session", "sizes", "start", "state",
-        "threads", "told",
+        "summed", "threads", "told",
     )  # fmt: skip
 
     def __init__(self, pid: int) -> None:
@@ -41,6 +41,7 @@ class Proc:
         self.owner: Any = None  # the innermost Subject whose tree it is in
         self.detail: Any = None  # its Member, if it has series of its own
         self.sizes: tuple[int, int, int, int] | None = None  # anonymous, swapped, descriptors, and the size when they were read
+        self.summed: tuple[int, ...] | None = None  # what it stands for in its owner's sums
 
 
 class Descriptors:

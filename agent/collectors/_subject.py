@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 from enum import IntEnum
-from operator import attrgetter
 
 from agent.collectors._board import Board
 from agent.collectors._proc import Proc
@@ -12,7 +11,10 @@ from agent.host.procstat import TICKS
 from agent.model import labels
 
 PAGE = os.sysconf("SC_PAGE_SIZE")
-_RSS, _THREADS = attrgetter("rss"), attrgetter("threads")
+Sums = tuple[int, ...]
+"""Processes, pages, threads, processes whose sizes were not read yet, anonymous bytes, swapped bytes, descriptors."""
+NOTHING: Sums = (0,) * 7
+UNREAD = (1, 0, 0, 0)
 FORGET_LOST = 12
 """Ticks after which the time of an ended process is no longer expected to turn up with the parent that waited for it."""
 
@@ -32,7 +34,9 @@ class Subject:
     times of waited-for children), so it never falls when processes come and go.
     """
 
-    __slots__ = ("_board", "_filled", "_lost", "_lost_for", "burnt", "dirty", "inner", "outer", "procs", "root", "until", "why")
+    __slots__ = (
+        "_board", "_filled", "_lost", "_lost_for", "_sums", "burnt", "dirty", "inner", "outer", "procs", "root", "until", "why",
+    )  # fmt: skip
 
     def __init__(self, root: Proc) -> None:
         self.root = root
@@ -43,9 +47,36 @@ class Subject:
         self.why = Why.TOP
         self.burnt = 0
         self.dirty = True
+        self._sums: Sums = NOTHING  # of its own processes, without those of subjects inside it
         self._lost = self._lost_for = 0
         self._filled = False
         self._board = Board(labels(pid=root.pid))
+
+    def clear(self) -> None:
+        """Forget whose tree it is; the processes are told by ``take`` anew."""
+        for p in self.procs.values():
+            p.owner = None
+        self.procs, self.inner, self.outer, self.dirty, self._sums = {}, [], None, True, NOTHING
+
+    def take(self, p: Proc) -> None:
+        """The process belongs to the tree from now on."""
+        p.owner, p.summed = self, None
+        self.procs[p.pid] = p
+        self.count(p)
+
+    def count(self, p: Proc) -> None:
+        """Take over the sizes of a process of the tree as they are now."""
+        now = (1, p.rss, p.threads, *(UNREAD if p.sizes is None else (0, *p.sizes[:3])))
+        if now != p.summed:
+            self._add(now, p.summed or NOTHING)
+            p.summed = now
+
+    def _add(self, now: Sums, before: Sums) -> None:
+        self._sums = tuple([s + n - b for s, n, b in zip(self._sums, now, before, strict=True)])
+        subject: Subject | None = self
+        while subject is not None:
+            subject.dirty = True
+            subject = subject.outer
 
     def tree(self) -> list[Proc]:
         """All processes of the tree, those of subjects inside it included."""
@@ -65,6 +96,8 @@ class Subject:
 
     def lose(self, p: Proc) -> None:
         """A process of the tree has ended; its parent may soon show its time as that of a waited-for child."""
+        if p.owner is self and self.procs.pop(p.pid, None) is not None:
+            self._add(NOTHING, p.summed or NOTHING)
         self._lost += p.cpu + p.ccpu
         self._lost_for = 0
         self.dirty = True
@@ -80,21 +113,23 @@ class Subject:
             self.dirty = False
         return self._board
 
+    def _all(self) -> Sums:
+        """The sums over the whole tree."""
+        return tuple(map(sum, zip(self._sums, *(subject._all() for subject in self.inner), strict=True)))
+
     def _add_up(self) -> None:
-        procs = self.tree()
+        count, rss, threads, unread, anonymous, swapped, fds = self._all()
         self._board.put(
             {
                 "process_tree_cpu_seconds_total": self.burnt / TICKS,
-                "process_tree_resident_bytes": sum(map(_RSS, procs)) * PAGE,
-                "process_tree_processes": len(procs),
-                "process_tree_threads": sum(map(_THREADS, procs)),
+                "process_tree_resident_bytes": rss * PAGE,
+                "process_tree_processes": count,
+                "process_tree_threads": threads,
             }
         )
-        sizes = [p.sizes for p in procs if p.sizes is not None]
         # A sum over half of the tree would look like growth while the rest is read for the first time.
-        self._filled = self._filled or len(sizes) == len(procs)
-        if self._filled and sizes:
-            anonymous, swapped, fds, _ = map(sum, zip(*sizes, strict=True))
+        self._filled = self._filled or not unread
+        if self._filled and unread < count:
             self._board.put(
                 {
                     "process_tree_anonymous_bytes": anonymous,

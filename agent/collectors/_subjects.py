@@ -51,6 +51,7 @@ class Subjects:
                 continue
             if p.detail is None and p.sizes is not None and abs(p.rss - p.sizes[3]) >= CHANGED_PAGES:
                 self._stale[p.pid] = p
+            subject.count(p)
             while subject is not None:
                 subject.burn(p.dcpu, p.dccpu)
                 subject = subject.outer
@@ -97,9 +98,7 @@ class Subjects:
         self._crooked = False
         new = [s for s in self.by_root.values() if not s.procs]
         for subject in self.by_root.values():
-            for p in subject.procs.values():
-                p.owner = None
-            subject.procs, subject.inner, subject.outer, subject.dirty = {}, [], None, True
+            subject.clear()
         for subject in self.by_root.values():
             self._claim(subject)
         for subject in new:
@@ -155,7 +154,7 @@ class Subjects:
                 p.sizes = (*memory_of(base), count_fds(base) or 0, p.rss)
             except OSError:
                 p.sizes = p.sizes or (0, 0, 0, p.rss)
-            self._mark(p)
+            p.owner.count(p)
 
     def pinned(self) -> set[int]:
         """Pids of all processes in pinned trees."""
@@ -179,8 +178,7 @@ class Subjects:
             pids.extend(children.get(pid, ()))
 
     def _join(self, p: Proc, subject: Subject, born: bool = True) -> None:
-        p.owner = subject
-        subject.procs[p.pid] = p
+        subject.take(p)
         if p.detail is None and p.sizes is None:
             self._unread[p.pid] = p
         outer: Subject | None = subject
@@ -188,16 +186,9 @@ class Subjects:
             outer.burn(p.cpu + p.ccpu, 0)
             outer = outer.outer
 
-    def _mark(self, p: Proc) -> None:
-        subject = p.owner
-        while subject is not None:
-            subject.dirty = True
-            subject = subject.outer
-
     def _forget(self, p: Proc) -> None:
         subject = p.owner
         while subject is not None:
-            subject.procs.pop(p.pid, None)
             subject.lose(p)
             subject = subject.outer
         self._unread.pop(p.pid, None)
@@ -212,7 +203,6 @@ class Subjects:
         p.detail = self.members[p.pid] = Member(p, self._sweep.proc, self._boot)
         p.detail.keep_until = now + STAY_S
         self.fresh.append(p.detail)
-        self._mark(p)
 
     def _dismiss(self, pid: int) -> None:
         member = self.members.pop(pid)

@@ -25,8 +25,9 @@ AGAIN = 300
 class Sweep:
     """All processes by pid, and after each ``tick`` what has changed.
 
-    ``held`` pids are never put to sleep: whatever they do shows in the next tick. ``changed`` are processes whose line moved; ``moved`` have a new parent; ``renamed`` ran
-    another program (exec). ``settled`` once the first listing is complete: what is ``started`` after that is new on the host.
+    ``held`` pids are never put to sleep: whatever they do shows in the next tick. ``changed`` are processes whose line moved;
+    ``moved`` have a new parent; ``renamed`` ran another program (exec). ``settled`` once the first listing is complete: what is
+    ``started`` after that is new on the host.
     """
 
     def __init__(self, proc: str, slots: int = 10, slice_s: float = 0.010) -> None:

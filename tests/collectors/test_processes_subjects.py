@@ -1,6 +1,7 @@
 """Which processes become subjects, how long they stay, and what a diagnosis may force; on made-up processes."""
 
 import os
+import random
 import time
 from pathlib import Path
 
@@ -111,6 +112,38 @@ def test_a_large_tree_gives_series_to_its_root_and_its_largest(tmp_path: Path) -
     assert got["process_tree_anonymous_bytes{pid='50'}"] == (5 * MIB + sum(range(100, 120)) * 100) * 1024
     assert len(bench.info) <= 6
     assert {"50", "119", "118"} <= bench.info.keys()
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_sums_of_a_tree_stay_right_whatever_happens_to_it(bench: Bench, seed: int) -> None:
+    """They are kept up to date by what changes; processes that come, grow, go, end and are pinned must not leave a rest behind."""
+    draw, alive = random.Random(seed), [50]
+    bench.tree.put(50, session=50, rss=900 * MIB)
+    for pid in range(100, 160):
+        what = draw.choice(("born", "born", "grow", "grow", "end", "pin", "wait"))
+        others = alive[1:] or [50]
+        if what == "born":
+            bench.tree.put(pid, ppid=draw.choice(alive), session=50, rss=draw.randint(1, 90) * MIB, threads=draw.randint(1, 3))
+            alive.append(pid)
+        elif what == "grow":
+            bench.tree.put(draw.choice(alive), rss=draw.randint(1, 90) * MIB, cpu=draw.randint(0, 9))
+        elif what == "end" and len(alive) > 1:
+            gone = draw.choice(others)
+            alive.remove(gone)
+            for p in [p for p in bench.tree.processes.values() if p.ppid == gone]:
+                bench.tree.put(p.pid, by_itself=False, ppid=50)
+            bench.tree.end(gone)
+        elif what == "pin":
+            bench.collector.pin(draw.sample(alive, 1))
+        bench.tick(draw.randint(1, 4))
+    bench.tree.put(50, rss=900 * MIB)
+    got = bench.tick(25)
+    made = [bench.tree.processes[pid] for pid in alive]
+    assert got["process_tree_processes{pid='50'}"] == len(made)
+    assert got["process_tree_resident_bytes{pid='50'}"] == sum(p.rss for p in made) * 1024
+    assert got["process_tree_threads{pid='50'}"] == sum(p.threads for p in made)
+    assert got["process_tree_anonymous_bytes{pid='50'}"] == sum(p.rss // 2 for p in made) * 1024
+    assert got["process_tree_open_fds{pid='50'}"] == sum(p.fds for p in made)
 
 
 def test_memory_of_a_tree_waits_until_all_of_it_was_read(bench: Bench) -> None:
