@@ -60,6 +60,16 @@ class Artifacts:
 
 
 @dataclass(frozen=True)
+class RecorderSettings:
+    """The flight recorder. Empty ``dir``: ``recording`` below ``state_dir``. ``keep`` in seconds, ``quota`` in bytes."""
+
+    enabled: bool = True
+    dir: str = ""
+    keep: Seconds = 14 * 86400.0
+    quota: Bytes = 1024 * 2.0**20
+
+
+@dataclass(frozen=True)
 class Subjects:
     """Which processes get series of their own: the ``top`` ones by CPU, RSS, growth and I/O each, and those that ``match``.
 
@@ -103,6 +113,7 @@ class Config:
     socket: str = ""
     state_dir: str = ""
     artifacts: Artifacts = Artifacts()
+    recorder: RecorderSettings = RecorderSettings()
     rules_dir: str = ""
     subjects: Subjects = Subjects()
     collectors: Mapping[str, Any] = field(default_factory=dict)
@@ -118,6 +129,11 @@ class Config:
     def artifacts_dir(self) -> str:
         """The artefact folder in force."""
         return self.artifacts.dir or str(Path(self.state_dir) / "artifacts")
+
+    @property
+    def recording_dir(self) -> str:
+        """The flight recorder's folder in force."""
+        return self.recorder.dir or str(Path(self.state_dir) / "recording")
 
     def overlay_dirs(self) -> list[Path]:
         """Folders with rules that replace or add to the shipped ones, by tree id: ``rules.d`` beside the configuration file."""
@@ -249,6 +265,7 @@ def show(config: Config) -> dict[str, Any]:
     shown: dict[str, Any] = plain(config)
     shown["receivers"] = f"{len(config.receivers)} configured"
     shown["artifacts"]["dir"] = config.artifacts_dir
+    shown["recorder"]["dir"] = config.recording_dir
     return shown
 
 
@@ -258,6 +275,7 @@ TEMPLATE = """\
 # socket: /run/anfl-agent/agent.sock
 # state_dir: /var/lib/anfl-agent
 # artifacts: {quota: 512MiB, keep: 7d}
+# recorder: {enabled: true, keep: 14d, quota: 1GiB}    # the flight recorder, for 'diagnose --at' and 'replay'
 # rules_dir: ""                   # empty: the shipped rules; your own go into rules.d/ beside this file
 # subjects:
 #   top: 8                        # processes with series of their own, by CPU, RSS, growth and I/O each

@@ -144,7 +144,7 @@ def _exact(values: array[float], scale: int) -> Sequence[int] | None:
             ints = array("q", map(round, map(mul, values, repeat(SCALES[scale]))))
     except (ValueError, OverflowError):  # NaN, infinity, beyond 64 bits
         return None
-    fits = -_MOST < min(ints) and max(ints) < _MOST
+    fits = min(ints) > -_MOST and max(ints) < _MOST
     return ints if fits and floats(ints, scale).tobytes() == values.tobytes() else None
 
 

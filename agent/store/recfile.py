@@ -35,6 +35,7 @@ FILE, KEY, FOLLOW, END = b"H", b"K", b"F", b"E"
 FORMAT = 1
 SUFFIX = ".rec"
 ZSTD, NAMES = 1, 2
+LONGEST_END = 4096
 MAX_BODY = 64 * 2**20
 """A head that claims more is damaged; an hour of 2,000 series is a tenth of it."""
 MAX_WINDOW = 1 << 24
@@ -86,6 +87,13 @@ class Packer:
 def _framed(kind: bytes, flags: int, body: bytes, size: int, first: float, last: float) -> bytes:
     head = _HEAD.pack(MAGIC, kind, flags, len(body), size, first, last)
     return head + _CRC.pack(zlib.crc32(body, zlib.crc32(head))) + body
+
+
+def ended(tail: bytes) -> bool:
+    """Whether a file with this tail was ended on purpose."""
+    at = tail.rfind(MAGIC + END)
+    head = _head(tail, at) if at >= 0 else None
+    return head is not None and at + HEAD + head[2] == len(tail)
 
 
 def name_of(time: float) -> str:

@@ -7,7 +7,7 @@ import os
 import struct
 from array import array
 from bisect import bisect_right
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -28,7 +28,7 @@ Key = tuple[str, Labels]
 
 @dataclass(frozen=True)
 class FileReport:
-    """One file as ``record verify`` shows it. Times of its samples; ``ended`` is why it ended, "" if it was cut or is open."""
+    """One file as ``record verify`` shows it: times of its samples, why it ended ("" if it was cut or is open), its head."""
 
     path: str
     bytes: int
@@ -38,6 +38,7 @@ class FileReport:
     samples: int
     series: int
     ended: str
+    about: Mapping[str, Any]
     damage: tuple[Damage, ...] = ()
 
 
@@ -112,12 +113,15 @@ def report(path: str) -> FileReport:
     """What one file holds and where it is damaged."""
     decoder, damage, ended = Decoder(), [], ""
     first, last, records, samples = float("inf"), float("-inf"), 0, 0
+    about: dict[str, Any] = {}
     data = _read(path)
     for record in recfile.records(data):
         if isinstance(record, Damage):
             damage.append(record)
             continue
         records += 1
+        if record.kind == recfile.FILE:
+            about = _json(record.payload)
         if record.kind == recfile.END:
             ended = str(_json(record.payload).get("reason", "?"))
         elif record.kind != recfile.FILE:
@@ -127,7 +131,7 @@ def report(path: str) -> FileReport:
                 continue
             samples += sum(section.n * section.k for section in part.sections)
             first, last = min(first, record.first), max(last, record.last)
-    return FileReport(path, len(data), first, last, records, samples, len(decoder.names), ended, tuple(damage))
+    return FileReport(path, len(data), first, last, records, samples, len(decoder.names), ended, about, tuple(damage))
 
 
 def _began(path: str) -> float | None:

@@ -1,0 +1,201 @@
+"""The flight recorder at work in the daemon: a record every few seconds, closed files compacted, old ones gone, an end in order."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import os
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import ClassVar
+
+from agent.errors import AgentError
+from agent.host.clock import Clock
+from agent.host.lane import Lane, Runner, Stalled
+from agent.host.run import run
+from agent.model import Kind, Metric, Sample, Series
+from agent.store import compact, recfile
+from agent.store.frame import Frame
+from agent.store.recorder import FLUSH_S, Recorder
+from agent.store.recording import Recording, report
+from agent.store.ring import Ring
+
+log = logging.getLogger("anfl.recorder")
+
+WRITE_S = 60.0
+"""A disk that takes no 100 KiB within a minute is stuck; the ring goes on, and the next record waits for it."""
+COMPACT_S = 120.0
+COMPACT_MEMORY = 2 << 30
+TIDY_EVERY = 40  # records; some five minutes
+END_S = 5.0
+
+
+@dataclass(frozen=True)
+class Ended:
+    """How the recording ended before this start: ``reason`` is "" if the agent or the host died. Times in Unix seconds."""
+
+    path: str
+    last: float
+    reason: str
+    host_died: bool
+
+
+class Flight:
+    """One organ. Writes what the ring was given; a disk that refuses is said once and tried again with every record."""
+
+    metrics: ClassVar[tuple[Metric, ...]] = (
+        Metric("recorder_up", Kind.GAUGE, "", "1 if the last record went to disk, 0 if not."),
+        Metric("recorder_samples_total", Kind.COUNTER, "", "Samples written to the recording."),
+        Metric("recorder_written_bytes_total", Kind.COUNTER, "bytes", "Bytes written to the recording."),
+        Metric("recorder_disk_bytes", Kind.GAUGE, "bytes", "Size of the whole recording."),
+    )
+
+    def __init__(
+        self, folder: str, ring: Ring, clock: Clock, about: dict[str, str], *, keep: float, quota: float, lane: Runner | None = None
+    ) -> None:
+        self.folder = folder
+        self._ring = ring
+        self._clock = clock
+        self._about = about
+        self._keep, self._quota = keep, quota
+        self._lane = lane or Lane("recorder")
+        self._recorder = Recorder(folder, ring, about)
+        self._own = tuple(Series(m.name) for m in self.metrics)
+        self._outcome: list[tuple[Frame, AgentError | None]] | None = None  # of the write under way, if there is one
+        self._said = ""
+        self._rounds = 0
+        self._bytes = 0.0
+
+    @property
+    def trouble(self) -> str:
+        """Why the last record is not on disk; "" if it is."""
+        return self._recorder.written.trouble
+
+    def samples(self) -> Iterator[Sample]:
+        """How the recorder itself is doing."""
+        done = self._recorder.written
+        yield from map(Sample, self._own, (float(not done.trouble), float(done.samples), float(done.bytes), self._bytes))
+
+    # ------------------------------------------------------------------------------------------ before
+
+    async def before(self) -> Ended | None:
+        """How the last recording ended; None if there is none. To be asked before :meth:`run`."""
+        with contextlib.suppress(AgentError):
+            return await self._lane.run(self._last_end, WRITE_S)
+        return None
+
+    def _last_end(self) -> Ended | None:
+        files = Recording(self.folder).files()
+        if not files:
+            return None
+        last = report(files[-1])
+        boot = last.about.get("boot_id", "")
+        return Ended(last.path, last.last, last.ended, bool(boot) and boot != self._about.get("boot_id"))
+
+    # ------------------------------------------------------------------------------------------ work
+
+    async def run(self) -> None:
+        """Record until cancelled; the last record and the reason of the end are :meth:`end`'s."""
+        while True:
+            await self._clock.sleep(FLUSH_S)
+            await self.record()
+            self._rounds += 1
+            if self._rounds % TIDY_EVERY == 1:
+                await self._look_after()
+
+    async def record(self) -> None:
+        """What the ring was given since the last record goes to disk."""
+        await self._written()
+        frame = self._recorder.gather(self._ring.now)
+        if not frame:
+            return
+        self._outcome = []
+        with contextlib.suppress(Stalled):
+            await self._lane.run(lambda: self._write(frame), WRITE_S)
+        await self._written()
+
+    def _write(self, frame: Frame) -> None:
+        try:
+            self._recorder.write(frame)
+        except AgentError as error:
+            self._outcome = [(frame, error)]
+        else:
+            self._outcome = [(frame, None)]
+
+    async def _written(self) -> None:
+        """Wait for a write that is still under way, and take its outcome; one that hangs is said."""
+        if self._outcome is None:
+            return
+        while not self._outcome:
+            await self._clock.sleep(1.0)
+            if not self._outcome:
+                self._say("the disk does not answer")
+        frame, error = self._outcome[0]
+        self._outcome = None
+        if error is not None:
+            self._recorder.give_back(frame)
+        self._say(error.message if error else "")
+
+    def _say(self, trouble: str) -> None:
+        if trouble and not self._said:
+            log.warning("nothing is recorded: %s; history goes on in memory", trouble)
+        elif self._said and not trouble:
+            log.info("recording again")
+        self._said = trouble
+
+    async def end(self, reason: str) -> None:
+        """The last record, and that this end was meant."""
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(END_S):
+                await self.record()
+                await self._lane.run(lambda: self._recorder.close(reason), END_S)
+        if isinstance(self._lane, Lane):
+            self._lane.close()
+
+    # ------------------------------------------------------------------------------------------ upkeep
+
+    async def _look_after(self) -> None:
+        with contextlib.suppress(AgentError):
+            due = await self._lane.run(self._tidy, WRITE_S)
+            for path in due:
+                await run(
+                    [sys.executable, "-m", compact.__name__, path],
+                    timeout=COMPACT_S,
+                    nice=15,
+                    memory=COMPACT_MEMORY,
+                    max_output=4096,
+                )
+
+    def _tidy(self) -> list[str]:
+        """Old and surplus files go; one closed file that is not yet compacted."""
+        files = Recording(self.folder).files()
+        self._bytes = remove_old(files, self._clock.now(), self._keep, self._quota)
+        return next(([path] for path in reversed(files[:-1]) if _wants_compacting(path)), [])
+
+
+def remove_old(files: list[str], now: float, keep: float, quota: float) -> float:
+    """Remove files older than ``keep`` seconds, and the oldest ones above ``quota`` bytes; never the newest. Bytes that stay."""
+    used = 0.0
+    for i, path in enumerate(reversed(files)):
+        with contextlib.suppress(OSError, ValueError):
+            size = os.path.getsize(path)
+            if i and (used + size > quota or now - recfile.began(path) > keep):
+                os.unlink(path)
+                with contextlib.suppress(OSError):  # the day's folder, once it is empty
+                    os.rmdir(os.path.dirname(path))
+            else:
+                used += size
+    return used
+
+
+def _wants_compacting(path: str) -> bool:
+    """Ended on purpose, and not compacted yet. Reads no more than its two ends."""
+    try:
+        with open(path, "rb") as file:
+            head = file.read(recfile.HEAD + 4096)
+            file.seek(max(0, os.fstat(file.fileno()).st_size - recfile.LONGEST_END))
+            return recfile.ended(file.read()) and compact.MARK not in head
+    except OSError:
+        return False

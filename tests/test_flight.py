@@ -1,0 +1,115 @@
+"""The flight recorder as an organ of the daemon."""
+
+from __future__ import annotations
+
+import asyncio
+import errno
+import os
+from pathlib import Path
+
+import pytest
+
+from agent.flight import Flight, remove_old
+from agent.host.lane import aside
+from agent.model import Sample, Series
+from agent.store import recfile
+from agent.store.recorder import FLUSH_S, Recorder
+from agent.store.recording import FileReport, Recording
+from agent.store.ring import Ring
+from tests.fakes.clock import FakeClock
+
+START = 1_700_000_000.0
+
+
+def flight(folder: Path, ring: Ring, boot: str = "b1") -> Flight:
+    """An organ on the fake clock."""
+    about = {"boot_id": boot}
+    return Flight(str(folder), ring, FakeClock(), about, keep=3600.0, quota=1e9)
+
+
+def fed(ring: Ring, count: int, start: float = START) -> None:
+    """A ring with one series of so many seconds."""
+    series = Series("level")
+    for i in range(count):
+        ring.add(start + i, [Sample(series, float(i))])
+
+
+async def reports(folder: Path) -> list[FileReport]:
+    """What is on disk."""
+    return await aside(lambda: list(Recording(str(folder)).verify()))
+
+
+async def test_a_stop_leaves_a_whole_recording_that_says_why_it_ended(tmp_path: Path) -> None:
+    """The seconds since the last record are in it."""
+    ring = Ring()
+    organ = flight(tmp_path, ring)
+    fed(ring, 5)
+    await organ.end("SIGTERM")
+    (found,) = await reports(tmp_path)
+    assert (found.samples, found.ended) == (5, "SIGTERM")
+
+
+@pytest.mark.parametrize(("boot", "host_died"), [("b1", False), ("b2", True)])
+async def test_the_next_start_knows_that_the_last_one_was_cut_short(tmp_path: Path, boot: str, host_died: bool) -> None:
+    """And whether the whole host went down with it."""
+    ring = Ring()
+    fed(ring, 5)
+    await flight(tmp_path, ring).record()
+    ended = await flight(tmp_path, Ring(), boot).before()
+    assert ended is not None
+    assert (ended.last, ended.reason, ended.host_died) == (START + 4, "", host_died)
+
+
+async def test_without_a_recording_there_is_nothing_to_explain(tmp_path: Path) -> None:
+    """A first start is not an accident."""
+    assert await flight(tmp_path / "none", Ring()).before() is None
+
+
+async def test_a_disk_that_refuses_is_said_once_and_its_recovery_too(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """And nothing of the meantime is lost."""
+
+    def refuse(self: Recorder, first: float) -> bytes:
+        raise OSError(errno.EROFS, "Read-only file system")
+
+    ring, caplog_level = Ring(), "INFO"
+    organ = flight(tmp_path, ring)
+    caplog.set_level(caplog_level)
+    with monkeypatch.context() as patched:
+        patched.setattr(Recorder, "_open", refuse)
+        for i in range(3):
+            fed(ring, 2, START + 2 * i)
+            await organ.record()
+    assert [s.value for s in organ.samples()][:2] == [0.0, 0.0]
+    await organ.record()
+    assert [s.value for s in organ.samples()][:2] == [1.0, 6.0]
+    assert [r.message for r in caplog.records] == [
+        f"nothing is recorded: recording {tmp_path}: Read-only file system; history goes on in memory",
+        "recording again",
+    ]
+
+
+def test_old_and_surplus_files_go_but_never_the_newest(tmp_path: Path) -> None:
+    """By age, then by bytes; a day's empty folder goes with them."""
+    paths = [str(tmp_path / recfile.name_of(START + 600 * i)) for i in range(6)]
+    for path in paths:
+        os.makedirs(os.path.dirname(path), exist_ok=True)
+        Path(path).write_bytes(bytes(100))
+    assert remove_old(paths, START + 3700, keep=3000.0, quota=250.0) == 200
+    assert [os.path.exists(p) for p in paths] == [False, False, False, False, True, True]
+    assert remove_old(paths[-1:], START + 1e6, keep=10.0, quota=1.0) == 100
+
+
+async def test_a_record_is_made_every_few_seconds_until_the_organ_is_cancelled(tmp_path: Path) -> None:
+    """On the clock, not by anybody's asking."""
+    ring, clock = Ring(), FakeClock()
+    organ = Flight(str(tmp_path), ring, clock, {}, keep=3600.0, quota=1e9)
+    fed(ring, 5)
+    task = asyncio.create_task(organ.run())
+    await clock.advance(FLUSH_S + 0.1)
+    async with asyncio.timeout(20):
+        while [s.value for s in organ.samples()][1] == 0:  # noqa: ASYNC110  the thread that writes sets no event
+            await asyncio.sleep(0.01)
+    task.cancel()
+    assert (await reports(tmp_path))[0].samples == 5
