@@ -38,7 +38,7 @@ MAKE_ROOM = "make room, or name another folder under artifacts.dir"
 
 @dataclass(frozen=True)
 class Request:
-    """What ``diagnose`` is asked. Times in seconds; ``gpu`` is an index or UUID."""
+    """What ``diagnose`` is asked. Times in seconds; ``gpu`` is an index, a UUID (or its beginning) or a PCI address."""
 
     trees: tuple[str, ...] = ()
     pid: int | None = None
@@ -70,7 +70,8 @@ class Agent:
     # ------------------------------------------------------------------------------------------ sampling
 
     def after_round(self) -> None:
-        """Once a tick: tell the cgroup collector where the subjects live."""
+        """Once a tick: who is on a GPU matters, and the cgroup collector is told where the subjects live."""
+        self._favour()
         cgroups = self.collectors.get("cgroup")
         if cgroups is None or self.ring.ticks % SETTLE_TICKS not in (1, 2):
             return
@@ -80,6 +81,12 @@ class Agent:
             if known.get("cgroup"):
                 found.setdefault(known["cgroup"], int(known["pid"]))
         cgroups.watch(found)  # type: ignore[attr-defined]
+
+    def _favour(self) -> None:
+        processes = self.collectors.get("processes")
+        if self.ring.ticks % SETTLE_TICKS == 1 and processes is not None and "gpu" in self.collectors:
+            users = {int(dict(kept.labels)["pid"]) for kept in self.ring.live("gpu_process_info")}
+            processes.favour(users)  # type: ignore[attr-defined]
 
     def pids(self) -> tuple[int, ...]:
         """Every process that has series of its own now, and has had them long enough for a judgement."""
@@ -100,6 +107,7 @@ class Agent:
             target, members = await self._members(request, lane)
             tools, trouble = await lane.run(lambda: self._tools(request), LOOKUP_S)
             self._pin(members.roots, asker)
+            self._hurry(asker, on=True)
             async with self._sampling(), members.kept(self.clock):
                 assessment, looks = await self.investigator.run(
                     lambda: self.ring.at(self.ring.now),
@@ -112,6 +120,7 @@ class Agent:
             there = await last.run(lambda: _there(target), LOOKUP_S)
         finally:
             self._pin((), asker)
+            self._hurry(asker, on=False)
             for used in (lane, last):
                 if isinstance(used, Lane):
                     used.close()
@@ -150,8 +159,8 @@ class Agent:
                 raise UsageError(f"no tree '{name}'", help=did_you_mean(name, known) or f"there are: {', '.join(known)}")
         if request.for_s <= 0:
             raise UsageError("--for must be longer than 0 s", help="such as --for 15s")
-        if request.gpu is not None:
-            raise Unavailable("GPUs are not watched by this version", help="name the process with --pid")
+        if request.gpu is not None and "gpu" not in self.collectors:
+            raise Unavailable("GPUs are not watched here", help="collectors.gpu is switched off in the configuration")
         if request.since is not None and self.burst:
             raise Unavailable("--since needs a running agent: there is no history here", help="start it with 'anfl-agent run'")
 
@@ -163,6 +172,11 @@ class Agent:
             found = await lane.run(lambda: targets.unit(name), LOOKUP_S)
             roots = await lane.run(lambda: targets.roots(found), LOOKUP_S)
             return Target("unit", name, unit=name), targets.Members(found, roots, lane)
+        if (gpu := request.gpu) is not None:
+            card: Any = self.collectors["gpu"]
+            one = await lane.run(lambda: card.find(gpu), LOOKUP_S)
+            users = await lane.run(lambda: card.users(one.uuid), LOOKUP_S)
+            return one, targets.Members(users, await lane.run(lambda: targets.roots(users), LOOKUP_S), lane)
         return Target("host", socket.gethostname()), targets.Members((), (), lane, self.pids)
 
     def _scope(self, request: Request, target: Target, members: tuple[int, ...]) -> Scope:
@@ -173,6 +187,14 @@ class Agent:
         processes = self.collectors.get("processes")
         if processes is not None:
             processes.pin(pids, by)  # type: ignore[attr-defined]
+
+    def _hurry(self, by: str, *, on: bool) -> None:
+        """Sources that are read seldom are read more often while somebody diagnoses."""
+        for name, collector in self.collectors.items():
+            if (hurry := getattr(collector, "hurry", None)) is not None:
+                hurry(on, by)
+                if on:
+                    self.watch.hasten(name)
 
     @contextlib.asynccontextmanager
     async def _sampling(self) -> AsyncIterator[None]:

@@ -65,6 +65,10 @@ def make_collectors(plugins: Plugins, config: Config) -> dict[str, Collector]:
         arguments, enabled = _arguments(make, config.collectors.get(name), (), problems)
         if name == "processes":
             arguments = {"top": config.subjects.top, "match": config.subjects.match} | arguments
+        if name == "gpu_health":  # one NVML for both
+            gpu: Any = made.get("gpu")
+            same = {"library": gpu.library, "deadline": gpu.deadline, "proc": gpu.proc} if gpu is not None else {}
+            arguments = {"state_dir": config.state_dir} | same | arguments
         if enabled and not problems:
             made[name] = make(**arguments)
     _refuse(problems)

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from agent import app
+from agent import app, collectors, registry
 from agent.app import Agent, Request
 from agent.config import Config, parse_config
 from agent.errors import AgentError, Unavailable, UsageError
@@ -37,7 +37,7 @@ def configured(folder: Path, text: str = "") -> Config:
     """A configuration below a folder with one tree and two collectors."""
     (folder / "rules").mkdir(exist_ok=True)
     (folder / "rules" / "looked.yaml").write_text(TREE)
-    others = [name for name in ("cpu", "disk", "filesystem", "memory", "network", "pressure", "self") if name not in ONLY]
+    others = [name for name in registry.names(collectors) if name not in ONLY]
     off = ", ".join(f"{name}: {{enabled: false}}" for name in others)
     paths = f"rules_dir: {folder}/rules\nstate_dir: {folder}/state\nsocket: {folder}/agent.sock\n"
     return parse_config(f"{paths}collectors: {{{off}}}\n{text}", str(folder / "config.yaml"))

@@ -20,6 +20,8 @@ GPU_METRICS: tuple[Metric, ...] = (
     counter("nvml_respawns_total", "", "Times the process that calls NVML had to be started again."),
     info("gpu_info", "Which GPU this is.", *GPU, "name", "driver", "vbios"),
     gauge("gpu_lost", "", "1 if NVML says the GPU is lost, needs a reset, or no longer lists it, else 0.", *GPU),
+    gauge("gpu_listed", "", "1 if NVML names the GPU, 0 for one it named before and does not any more.", *GPU),
+    gauge("gpu_reset_required", "", "1 if NVML says that only a reset brings the GPU back, else 0.", *GPU),
     gauge("gpu_answer_age_seconds", "seconds", "How long ago the GPU last answered.", *GPU),
     gauge("gpu_utilization_ratio", "ratio", "Share of the last sample period in which a kernel ran.", *GPU),
     gauge("gpu_memory_activity_ratio", "ratio", "Share of the last sample period in which GPU memory was read or written.", *GPU),
@@ -39,7 +41,6 @@ GPU_METRICS: tuple[Metric, ...] = (
     gauge("gpu_clock_memory_hertz", "hertz", "Memory clock now.", *GPU),
     gauge("gpu_clock_sm_max_hertz", "hertz", "Highest clock of the streaming multiprocessors.", *GPU),
     gauge("gpu_clock_memory_max_hertz", "hertz", "Highest memory clock.", *GPU),
-    gauge("gpu_clock_sm_limit_hertz", "hertz", "Application clock where one is set; no series where none is.", *GPU),
     counter("gpu_throttled_seconds_total", "seconds", "Time the clocks were held down, by reason.", *GPU, "reason"),
     counter("gpu_pcie_receive_bytes_total", "bytes", "Bytes the GPU received over PCIe.", *GPU),
     counter("gpu_pcie_transmit_bytes_total", "bytes", "Bytes the GPU sent over PCIe.", *GPU),
@@ -59,6 +60,7 @@ GPU_METRICS: tuple[Metric, ...] = (
 HEALTH_METRICS: tuple[Metric, ...] = (
     gauge("gpus_present", "", "GPUs that NVML lists and that are not lost."),
     gauge("gpus_expected", "", "GPUs this host should have: as configured, or the most ever seen."),
+    info("gpu_missing_info", "A GPU that was here once and is not now, while fewer than expected are.", *GPU, "name"),
     gauge("gpu_fabric_manager_needed", "", "1 if the GPUs join an NVSwitch fabric, which needs the fabric manager, else 0."),
     gauge("gpu_fabric_manager_up", "", "1 if nv-fabricmanager runs, else 0; no series where the fabric does not need it."),
     info(
@@ -82,6 +84,7 @@ HEALTH_METRICS: tuple[Metric, ...] = (
     gauge("gpu_pcie_width", "", "PCIe lanes in use.", *GPU),
     gauge("gpu_pcie_width_max", "", "PCIe lanes that GPU and slot allow.", *GPU),
     counter("gpu_pcie_replays_total", "", "PCIe packets sent again.", *GPU),
+    gauge("gpu_clock_sm_limit_hertz", "hertz", "Application clock where one is set; no series where none is.", *GPU),
     gauge("gpu_persistence_mode", "", "1 if the driver stays loaded while nobody uses the GPU.", *GPU),
     gauge("gpu_mig_mode", "", "1 if the GPU is split into MIG instances.", *GPU),
     gauge("gpu_fabric_state", "", "NVSwitch fabric: 0 none, 1 not started, 2 in progress, 3 completed.", *GPU),
