@@ -10,7 +10,9 @@ import logging
 import os
 import resource
 import signal
+import socket
 from collections.abc import Callable
+from typing import Protocol
 
 from agent import __version__, app, plugins
 from agent.app import Agent, Request
@@ -19,10 +21,12 @@ from agent.config import Config
 from agent.engine.evaluate import JudgeState
 from agent.engine.report import when
 from agent.errors import AgentError
+from agent.flight import Flight
+from agent.host.boot import boot_id
 from agent.host.lane import aside
 from agent.host.rights import CAP_SYS_PTRACE, capabilities
 from agent.host.systemd import Notifier
-from agent.model import JsonObject, Metric, View
+from agent.model import Collector, JsonObject, Metric, View
 from agent.watch import Watch
 from agent.web.metrics import OwnCounters
 from agent.web.page import Page
@@ -30,6 +34,22 @@ from agent.web.server import MetricsServer
 from agent.web.sock import AgentSocket
 
 log = logging.getLogger("anfl.daemon")
+
+
+class Organ(Protocol):
+    """A part that works as long as the agent does. It may not fail: a crash ends the process, and systemd starts it again."""
+
+    name: str
+    metrics: tuple[Metric, ...]
+
+    async def run(self) -> None:
+        """Work until cancelled."""
+        ...
+
+    async def end(self, reason: str) -> None:
+        """What is to be done after that, within a few seconds."""
+        ...
+
 
 DIAGNOSES_IN_STATUS = 20
 DIAGNOSES_AT_ONCE = 2  # asked over the socket; others wait: many callers must not make the agent the problem
@@ -50,7 +70,9 @@ class Daemon:
         self.casework = Casework(self.agent, plugins.heavy_mode(config))
         self._insecure = insecure
         self._own = OwnCounters(self.agent.ring)
-        metrics: list[Metric] = [*Watch.metrics, *(m for c in self.agent.collectors.values() for m in c.metrics)]
+        self.organs: list[Organ] = [self._recorder()] if config.recorder.enabled else []
+        sources: list[Collector | Organ] = [*self.agent.collectors.values(), *self.organs]
+        metrics: list[Metric] = [*Watch.metrics, *(m for source in sources for m in source.metrics)]
         self.page = Page(self.agent.ring, metrics, self._own.render, self._own.rendered)
         self._server = MetricsServer(self.page, self._own, self._health)
         self._socket = AgentSocket(config.socket, self, everyone=_looks_at_all())
@@ -61,6 +83,7 @@ class Daemon:
         self._asked: set[asyncio.Task[JsonObject]] = set()
         self._address = ""
         self._started = self.agent.clock.now()
+        self._reason = "crash"
         self._over = False
         self._reloaded = True
 
@@ -70,7 +93,7 @@ class Daemon:
         """Until SIGTERM or SIGINT. AgentError if the socket or the address cannot be had; ``ready`` gets the page's URL."""
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):
-            loop.add_signal_handler(number, self._stop.set)
+            loop.add_signal_handler(number, self._end, number.name)
         loop.add_signal_handler(signal.SIGHUP, self._hangup.set)
         try:
             await self._socket.start()
@@ -80,6 +103,8 @@ class Daemon:
         finally:
             self._notify.stopping("goodbye")
             await self._end_diagnoses()
+            for organ in self.organs:
+                await organ.end(self._reason)
             await asyncio.gather(self._server.stop(), self._socket.stop())
             self.agent.close()
 
@@ -91,6 +116,7 @@ class Daemon:
                 group.create_task(self._heartbeat(), name="heartbeat"),
                 group.create_task(self._mind_the_budget(), name="budget"),
                 group.create_task(self._reloads(), name="reload"),
+                *(group.create_task(organ.run(), name=organ.name) for organ in self.organs),
             ]
             log.info("anfl-agent %s watches this host: %d trees, %s", __version__, len(self.agent.rules.trees), self._address)
             self._notify.ready(f"{len(self.agent.rules.trees)} trees, {self._address}")
@@ -100,6 +126,15 @@ class Daemon:
             for organ in organs:
                 organ.cancel()
         log.info("stopped")
+
+    def _end(self, reason: str) -> None:
+        self._reason = reason
+        self._stop.set()
+
+    def _recorder(self) -> Flight:
+        about = {"host": socket.gethostname(), "agent_version": __version__, "boot_id": boot_id()}
+        settings = self.config.recorder
+        return Flight(self.config.recording_dir, self.agent.ring, self.agent.clock, about, keep=settings.keep, quota=settings.quota)
 
     async def _end_diagnoses(self) -> None:
         """Looks that run end first: each takes its tool away from its target, and whoever asked is told."""

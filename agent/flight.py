@@ -9,13 +9,13 @@ import os
 import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import ClassVar
 
+from agent.engine.report import when
 from agent.errors import AgentError
 from agent.host.clock import Clock
 from agent.host.lane import Lane, Runner, Stalled
 from agent.host.run import run
-from agent.model import Kind, Metric, Sample, Series
+from agent.model import Event, Kind, Metric, Sample, Series, labels
 from agent.store import compact, recfile
 from agent.store.frame import Frame
 from agent.store.recorder import FLUSH_S, Recorder
@@ -30,6 +30,8 @@ COMPACT_S = 120.0
 COMPACT_MEMORY = 2 << 30
 TIDY_EVERY = 40  # records; some five minutes
 END_S = 5.0
+UNCLEAN_END = "unclean_end"
+"""Event: the agent, or with it the host (label ``what``), went down without a goodbye; text: the recording's last file."""
 
 
 @dataclass(frozen=True)
@@ -45,7 +47,8 @@ class Ended:
 class Flight:
     """One organ. Writes what the ring was given; a disk that refuses is said once and tried again with every record."""
 
-    metrics: ClassVar[tuple[Metric, ...]] = (
+    name = "recorder"
+    metrics: tuple[Metric, ...] = (
         Metric("recorder_up", Kind.GAUGE, "", "1 if the last record went to disk, 0 if not."),
         Metric("recorder_samples_total", Kind.COUNTER, "", "Samples written to the recording."),
         Metric("recorder_written_bytes_total", Kind.COUNTER, "bytes", "Bytes written to the recording."),
@@ -94,13 +97,23 @@ class Flight:
         boot = last.about.get("boot_id", "")
         return Ended(last.path, last.last, last.ended, bool(boot) and boot != self._about.get("boot_id"))
 
+    async def _explain(self) -> None:
+        before = await self.before()
+        if before is not None and not before.reason:
+            who = "the host went down" if before.host_died else "the agent was killed or crashed"
+            log.warning("the last recording ends unfinished at %s: %s", when(before.last), who)
+            kind = "host" if before.host_died else "agent"
+            self._ring.add(self._ring.now, [Event(before.last, UNCLEAN_END, labels(what=kind), before.path)])
+
     # ------------------------------------------------------------------------------------------ work
 
     async def run(self) -> None:
         """Record until cancelled; the last record and the reason of the end are :meth:`end`'s."""
+        await self._explain()
         while True:
             await self._clock.sleep(FLUSH_S)
             await self.record()
+            self._ring.add(self._ring.now, self.samples(), FLUSH_S)
             self._rounds += 1
             if self._rounds % TIDY_EVERY == 1:
                 await self._look_after()
