@@ -6,15 +6,19 @@ import contextlib
 import os
 import shutil
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 from agent.errors import UsageError
+from agent.host.lane import aside
 from agent.sim import statefile
-from agent.sim.boards import BOARDS, gpu
+from agent.sim.board import Board
+from agent.sim.boards import gpu
 from agent.sim.build import SONAME
+from agent.sim.change import gpus_of, set_figure
 from agent.sim.statefile import MOST_GPUS, State
+from agent.sim.verbs import clear, inject
 
 DRIVER = "580.95.05"
 
@@ -79,6 +83,42 @@ class GpuSim:
             yield state
             self.write(state)
 
+    async def apply(self, do: Callable[[State], None]) -> None:
+        """The same from the event loop, which it does not block."""
+
+        def now() -> None:
+            with self.change() as state:
+                do(state)
+
+        await aside(now)
+
+    def set(self, gpus: Any, figures: Mapping[str, Any]) -> None:
+        """Figures of GPUs by path: ``set(0, {"temperature.gpu": 91, "power.usage": "ramp 70..700 over 1m"})``."""
+        with self.change() as state:
+            for one in gpus_of(state, gpus):
+                for path, value in figures.items():
+                    set_figure(state, one, path, value)
+
+    def fault(self, verb: str, **said: Any) -> list[str]:
+        """Break something (see :data:`agent.sim.verbs.VERBS`); the ids to clear it by."""
+        with self.change() as state:
+            return inject(state, verb, said)
+
+    def clear(self, *ids: str) -> None:
+        """Take faults back, all or these."""
+        with self.change() as state:
+            clear(state, list(ids))
+
+    def calls(self) -> dict[str, int]:
+        """How often each function has been called by all clients together."""
+        with Board(self.path) as board:
+            return board.calls()
+
+    def hits(self, fault_id: str) -> int:
+        """How often a fault has been met."""
+        with Board(self.path) as board:
+            return board.hits(fault_id)
+
     def _install(self, driver: Mapping[str, Any]) -> None:
         """The library on disk, as an installer leaves it: a file with its version in its name, and a link to it."""
         self.library.mkdir(parents=True, exist_ok=True)
@@ -90,10 +130,10 @@ class GpuSim:
         shutil.copyfile(self.compiled / SONAME, fresh)
         fresh.chmod(0o755)
         fresh.replace(self.library / name)
-        aside = self.library / f".{SONAME}"
-        aside.unlink(missing_ok=True)
-        aside.symlink_to(name)
-        aside.replace(link)
+        beside = self.library / f".{SONAME}"
+        beside.unlink(missing_ok=True)
+        beside.symlink_to(name)
+        beside.replace(link)
 
     def _driver_files(self, state: State) -> None:
         folder = self.proc / "driver" / "nvidia"
@@ -129,6 +169,3 @@ def _information(pci: str, gpu: Mapping[str, Any]) -> str:
         f"Bus Type: \t PCIe\nDMA Size: \t 52 bits\nDMA Mask: \t 0xfffffffffffff\nBus Location: \t {pci}\n"
         f"Device Minor: \t {gpu['minor']}\nGPU Firmware: \t {gpu.get('gsp') or 'N/A'}\nGPU Excluded:\t No\n"
     )
-
-
-__all__ = ["BOARDS", "DRIVER", "GpuSim"]

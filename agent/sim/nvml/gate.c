@@ -91,7 +91,10 @@ static int still_there(u64 key) {
     lock_state();
     struct host *host = host_now(NULL);
     int found = 0;
-    for (unsigned i = 0; host && i < host->faults; i++) found |= host->fault[i].key == key;
+    for (unsigned i = 0; host && i < host->faults; i++) {
+        const struct fault *f = &host->fault[i];
+        found |= f->key == key && (!f->until || wall() < f->until);
+    }
     unlock_state();
     return found;
 }

@@ -83,11 +83,13 @@ int nvmlDeviceGetMemoryInfo_v2(device_t device, struct memory_v2 *out) {
     memory(&in, out);
     return NVML_OK;
 }
+// An instance has the same share of the window as of the GPU.
 int nvmlDeviceGetBAR1MemoryInfo(device_t device, struct bar1 *out) {
-    ENTER_GPU(DeviceGetBAR1MemoryInfo, device);
+    ENTER_ANY(DeviceGetBAR1MemoryInfo, device);
     NEED(out);
-    int rc = put_u64(&out->total, &gpu->bar1_total, 1, in.now);
-    out->used = whole(&gpu->bar1_used, 1, in.now);
+    double share = in.instance ? value_at(&in.instance->slices, in.now) / 7 : 1;
+    int rc = put_u64(&out->total, &gpu->bar1_total, share, in.now);
+    out->used = whole(&gpu->bar1_used, share, in.now);
     out->free = out->total - out->used;
     return rc;
 }

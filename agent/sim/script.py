@@ -1,0 +1,132 @@
+"""What a drill's ``sim:`` says: GPUs to begin with, and steps that change them, at once or so long after the fault has begun."""
+
+from __future__ import annotations
+
+import asyncio
+import functools
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from agent.errors import UsageError
+from agent.sim import change, verbs
+from agent.sim.boards import BOARDS, gpu
+from agent.sim.gpu import DRIVER, GpuSim
+from agent.sim.statefile import State
+from agent.yamlfile import did_you_mean
+from agent.yamlunits import parse_duration
+
+BEGIN = ("gpus", "board", "driver", "cuda")
+STEP = ("set", "busy", "idle", "mig", "fault", "clear")
+STAND_INS = ("target", "culprit")
+"""In the place of a pid: the process the drill is about, and the first it printed as CULPRIT."""
+
+
+@dataclass(frozen=True)
+class Later:
+    """One step and the seconds after READY at which it is done."""
+
+    after: float
+    step: Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class Script:
+    """A checked ``sim:`` mapping."""
+
+    begin: Mapping[str, Any]
+    first: Mapping[str, Any]
+    later: tuple[Later, ...] = ()
+
+    @property
+    def seconds(self) -> float:
+        """When the last step is done."""
+        return max((one.after for one in self.later), default=0.0)
+
+
+def read(said: Mapping[str, Any]) -> Script:
+    """The script in a ``sim:`` mapping; UsageError for what it cannot mean."""
+    for name in said:
+        if name not in (*BEGIN, *STEP, "then"):
+            known = (*BEGIN, *STEP, "then")
+            raise UsageError(f"sim: unknown key '{name}'", help=did_you_mean(name, known) or f"known: {', '.join(known)}")
+    begin = {name: said[name] for name in BEGIN if name in said}
+    if begin.get("board", "h200") not in BOARDS:
+        raise UsageError(f"sim: no board '{begin['board']}'", help=f"there are: {', '.join(BOARDS)}")
+    first = {name: said[name] for name in STEP if name in said}
+    return Script(begin, first, tuple(_later(one) for one in said.get("then", ())))
+
+
+def _later(said: Mapping[str, Any]) -> Later:
+    unknown = [name for name in said if name not in (*STEP, "after")]
+    if unknown or "after" not in said:
+        raise UsageError(
+            f"sim.then: {f'unknown key {unknown[0]!r}' if unknown else 'no after'}", help="{after: 3s, fault: {lost: 2}}"
+        )
+    try:
+        after = parse_duration(said["after"])
+    except ValueError as wrong:
+        raise UsageError(f"sim.then: {wrong}") from None
+    return Later(after, {name: value for name, value in said.items() if name != "after"})
+
+
+def make(script: Script, path: Path, compiled: Path) -> GpuSim:
+    """The simulated host as it is before the fault; what waits for a pid is left for :func:`play`."""
+    begin = script.begin
+    sim = GpuSim.create(
+        path,
+        compiled,
+        gpus=int(begin.get("gpus", 8)),
+        board=str(begin.get("board", "h200")),
+        driver=str(begin.get("driver", DRIVER)),
+        cuda=int(begin.get("cuda", 13000)),
+    )
+    with sim.change() as state:
+        apply(state, script.first, {}, str(begin.get("board", "h200")))
+    return sim
+
+
+async def play(script: Script, sim: GpuSim, pids: Mapping[str, int]) -> None:
+    """Do the steps at their times; what waited for a pid is done at once."""
+    board, began = str(script.begin.get("board", "h200")), asyncio.get_running_loop().time()
+    waiting = {"set": _only_pids(script.first.get("set", {}))}
+    for one in (Later(0.0, waiting), *sorted(script.later, key=lambda step: step.after)):
+        await asyncio.sleep(max(0.0, began + one.after - asyncio.get_running_loop().time()))
+        await sim.apply(functools.partial(apply, step=one.step, pids=pids, board=board))
+
+
+def apply(state: State, step: Mapping[str, Any], pids: Mapping[str, int], board: str = "h200") -> None:
+    """One step. Figures of processes whose stand-in has no pid yet are left out."""
+    if step.get("clear"):
+        verbs.clear(state)
+    for which, slices in dict(step.get("mig", {})).items():
+        for one in change.gpus_of(state, which):
+            change.cut(one, slices)
+    if "idle" in step:
+        change.idle(state, change.gpus_of(state, step["idle"]), gpu(board, 0))
+    if "busy" in step:
+        change.busy(state, change.gpus_of(state, step["busy"]))
+    for which, figures in dict(step.get("set", {})).items():
+        for path, value in figures.items():
+            if (real := _with_pid(path, pids)) is not None:
+                for one in change.gpus_of(state, which):
+                    change.set_figure(state, one, real, value)
+    for verb, said in dict(step.get("fault", {})).items():
+        verbs.inject(state, verb, said)
+
+
+def _stand_in(path: str) -> str:
+    parts = path.split(".")
+    return parts[1] if parts[0] == "processes" and len(parts) > 1 and parts[1] in STAND_INS else ""
+
+
+def _with_pid(path: str, pids: Mapping[str, int]) -> str | None:
+    name = _stand_in(path)
+    if not name:
+        return path
+    return path.replace(f".{name}", f".{pids[name]}", 1) if name in pids else None
+
+
+def _only_pids(figures: Mapping[str, Mapping[str, Any]]) -> dict[str, dict[str, Any]]:
+    return {which: {path: v for path, v in by_path.items() if _stand_in(path)} for which, by_path in figures.items()}
