@@ -21,9 +21,11 @@ SHORT = {
     "diagnose": "find the root cause, now",
     "doctor": "what works on this host, what does not, and how to mend it",
     "drill": "start harmless faults and check that they are named",
+    "kernel-log": "what kernel-log text says: Xids, OOM kills, hung tasks, disks, links",
     "files": "list or copy the files that ship with the agent",
     "rules": "check, test, list and explain the diagnosis trees",
     "run": "run the agent in the foreground",
+    "sim": "simulated GPUs for any NVML client",
     "status": "what the running agent sees",
 }
 

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field, replace
+from functools import lru_cache
 from typing import Literal, TypeVar
 
 from agent.engine.treefile import merged
@@ -19,6 +20,8 @@ Action = Literal[
     "none", "restart_app", "reset_gpu", "reboot", "restart_vm", "drain", "follow", "workflow", "check", "support"
 ]  # fmt: skip
 File = TypeVar("File")
+Texts = tuple[tuple[str, str], ...]
+MOST_IN_A_RANGE = 1000
 
 
 @dataclass(frozen=True)
@@ -105,46 +108,61 @@ def load_tables(base: Mapping[str, str], overlay: Mapping[str, str] | None = Non
 
     Raises :class:`agent.errors.Problems` with every mistake of every file.
     """
+    return _loaded(tuple(base.items()), tuple((overlay or {}).items()))
+
+
+@lru_cache(maxsize=2)
+def _loaded(base: Texts, overlay: Texts) -> Tables:
+    """Kept, for reading YAML takes a tenth of a second and the texts seldom change."""
     problems: list[Problem] = []
-    nodes = {name: _node(name, base, overlay or {}, problems) for name in FILES}
+    nodes = {name: _node(name, (*base, *overlay), problems) for name in FILES}
     xids, kinds = _filled(_XidFile, nodes[XID_FILE], problems), _filled(_KindFile, nodes[KIND_FILE], problems)
     if xids is not None:
-        for entry in (xids.default, *xids.xids.values()):
-            if entry.class_ not in xids.classes:
-                wrong = entry.class_.node
-                help = did_you_mean(wrong.raw, xids.classes) or f"known: {', '.join(xids.classes)}"
-                problems.append(wrong.problem(f"unknown class '{wrong.raw}'", help))
-    by_xid = _numbered(xids.xids, problems) if xids else {}
-    by_sxid = _numbered(kinds.sxids, problems) if kinds else {}
+        _classes_known(xids, problems)
     if problems or xids is None or kinds is None:
         raise Problems(problems)
-    return Tables(xids.classes, xids.default, by_xid, kinds.kinds, by_sxid)
+    by_xid = {int(key): entry for key, entry in xids.xids.items()}
+    return Tables(xids.classes, xids.default, by_xid, kinds.kinds, {int(key): entry for key, entry in kinds.sxids.items()})
 
 
-def _node(name: str, base: Mapping[str, str], overlay: Mapping[str, str], problems: list[Problem]) -> Node | None:
+def _classes_known(xids: _XidFile, problems: list[Problem]) -> None:
+    for entry in (xids.default, *xids.xids.values()):
+        if entry.class_ not in xids.classes:
+            wrong = entry.class_.node
+            help = did_you_mean(wrong.raw, xids.classes) or f"known: {', '.join(xids.classes)}"
+            problems.append(wrong.problem(f"unknown class '{wrong.raw}'", help))
+
+
+def _node(name: str, texts: Texts, problems: list[Problem]) -> Node | None:
     found: Node | None = None
-    for texts in (base, overlay):
-        for path, text in texts.items():
-            if path.rpartition("/")[2] != name:
-                continue
-            try:
-                node = parse(text, path)
-            except Problems as wrong:
-                problems += wrong.problems
-                continue
-            found = node if found is None else merged(found, node)
+    for path, text in texts:
+        if path.rpartition("/")[2] != name:
+            continue
+        try:
+            node = parse(text, path)
+        except Problems as wrong:
+            problems += wrong.problems
+            continue
+        for key, value in node.pairs:
+            if key.raw in ("xids", "sxids") and value.kind == "map":
+                value.pairs = list(_one_by_one(value, problems))
+        found = node if found is None else merged(found, node)
     return found
+
+
+def _one_by_one(entries: Node, problems: list[Problem]) -> Iterator[tuple[Node, Node]]:
+    """``39-41 85`` as four keys."""
+    for key, value in entries.pairs:
+        for part in key.raw.split():
+            first, dash, last = part.partition("-")
+            if not (first.isascii() and first.isdigit() and (not dash or (last.isascii() and last.isdigit()))):
+                problems.append(
+                    key.problem(f"'{part}' is not a number", "numbers as the driver prints them, or ranges such as 39-41")
+                )
+                continue
+            for number in range(int(first), min(int(last or first), int(first) + MOST_IN_A_RANGE) + 1):
+                yield replace(key, raw=str(number), value=number), value
 
 
 def _filled(cls: type[File], node: Node | None, problems: list[Problem]) -> File | None:
     return fill(cls, node, problems) if node is not None else None
-
-
-Entry = TypeVar("Entry")
-
-
-def _numbered(entries: Mapping[Text, Entry], problems: list[Problem]) -> dict[int, Entry]:
-    for key in entries:
-        if not key.isascii() or not key.isdigit():
-            problems.append(key.node.problem(f"'{key}' is not a number", "numbers as the driver prints them"))
-    return {int(key): entry for key, entry in entries.items() if key.isascii() and key.isdigit()}

@@ -1,0 +1,123 @@
+"""Which events belong together: one fault makes many lines, and has one number.
+
+What joins: the same thing named again (a GPU, an interface, a server), or a chain known to run from one kind to the next (an error
+of a link, then what the driver says the GPU needs; a disk, then the filesystem above it). Untrusted events never join trusted ones.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from dataclasses import dataclass, field
+
+from agent.engine.kernel.record import Happening
+
+REMEMBER = 256
+"""So many incidents are open at once; the memory of older ones is given up."""
+CHAIN_S = 60.0
+"""Parts of one fault on one GPU: 48, 63 and 94 come within a second, 13 and 43 within some; a minute leaves room for retries."""
+SAME_S = 600.0
+"""The same error on the same thing again (GSP timeouts come every 6 s to 3 min while a monitor polls)."""
+FABRIC_S = 10.0
+"""All GPUs and switches of a fabric see one fault within seconds."""
+FOLLOW_S = 30.0
+
+_GPU = frozenset(("xid", "gpu_fallen_off_bus", "gpu_init_failed", "gsp_timeout"))
+_LINKS = frozenset((74, 136, 137, 155, *range(144, 151)))
+_STORAGE = frozenset(
+    (
+        *("nvme_timeout", "nvme_disabled", "nvme_controller_down", "nvme_path_failure", "ata_error", "raid_failure"),
+        *("beyond_end_of_device", "io_error", "fs_error", "fs_readonly", "fs_shutdown", "superblock_write_error"),
+    )
+)
+_STUCK = frozenset(("hung_task", "hung_task_suppressed", "soft_lockup", "hard_lockup", "rcu_stall", "workqueue_lockup"))
+_BROKEN = frozenset(("kernel_oops", "kernel_bug", "kernel_panic"))
+_HARDWARE = frozenset(("mce", "edac", "cper"))
+_CHAINS = (_STORAGE, _STUCK, _BROKEN, _HARDWARE)
+_RESOLVES = {"nfs_ok": "nfs_not_responding", "link_up": "link_down"}
+_SUBJECTS = ("iface", "server", "device", "array")
+
+
+@dataclass(eq=False)
+class _Incident:
+    """One open incident: its events' kinds and subjects, and when it last heard of one."""
+
+    number: int
+    trusted: bool | None
+    last: float | None
+    line: int
+    events: deque[Happening] = field(default_factory=lambda: deque(maxlen=32))
+
+
+class Incidents:
+    """Numbers events as they come."""
+
+    def __init__(self) -> None:
+        self._open: deque[_Incident] = deque(maxlen=REMEMBER)
+        self._count = 0
+
+    def place(self, event: Happening) -> None:
+        """Give the event the number of the incident it belongs to, or a new one."""
+        for incident in reversed(self._open):
+            if incident.trusted == event.record.trusted and any(_joined(e, event) for e in reversed(incident.events)):
+                break
+        else:
+            self._count += 1
+            incident = _Incident(self._count, event.record.trusted, None, 0)
+            self._open.append(incident)
+        event.incident = incident.number
+        incident.events.append(event)
+        _resolve(incident, event)
+
+
+def _resolve(incident: _Incident, event: Happening) -> None:
+    """The end of a stall, the return of a link, a need for recovery that is gone: the whole incident is over."""
+    over = event.kind in _RESOLVES and any(e.kind == _RESOLVES[event.kind] for e in incident.events)
+    over = over or (event.get("xid") == 154 and event.get("recovery_to") == "None")
+    for each in incident.events:
+        each.resolved = over
+
+
+def _gap(a: Happening, b: Happening) -> float:
+    """Seconds between two events of one log; 0 where it does not say."""
+    before, after = a.last if a.last is not None else a.record.moment, b.record.moment
+    return abs(after - before) if before is not None and after is not None else 0.0
+
+
+def _joined(a: Happening, b: Happening) -> bool:
+    gap = _gap(a, b)
+    if gap > SAME_S:
+        return False
+    if a.kind in _GPU and b.kind in _GPU and a.get("pci") == b.get("pci"):
+        same = a.get("xid") == b.get("xid") or a.kind != "xid" or b.get("xid") == 154 or b.get("prev_xid") == a.get("xid")
+        return gap <= (SAME_S if same else CHAIN_S)
+    if _fabric(a) and (_fabric(b) or b.get("xid") in (45, 154)):
+        return gap <= FABRIC_S
+    if a.get("xid") == b.get("xid") == 154 or (a.get("xid") == 154 and _fabric(b)):
+        return gap <= FABRIC_S
+    if _names_same(a, b) and (a.kind == b.kind or _RESOLVES.get(b.kind) == a.kind or _RESOLVES.get(a.kind) == b.kind):
+        return True
+    if a.kind == b.kind and a.same == b.same:
+        return True
+    return _chained(a, b, gap)
+
+
+def _chained(a: Happening, b: Happening, gap: float) -> bool:
+    if a.kind in _STUCK and b.kind in _STUCK | _BROKEN:
+        return gap <= SAME_S
+    if any(a.kind in chain and b.kind in chain for chain in _CHAINS):
+        return gap <= FOLLOW_S
+    if {a.kind, b.kind} & {"pcie_aer"} and a.get("pci") is not None and a.get("pci") == b.get("pci"):
+        return gap <= CHAIN_S
+    if a.kind.startswith("nic_") and (b.kind.startswith("nic_") or b.kind == "link_down"):
+        return gap <= FOLLOW_S and (a.get("device") is None or b.get("device") in (None, a.get("device")))
+    if a.kind == b.kind == "oom_kill":  # a cgroup killed as a whole
+        return gap <= 1.0 and a.get("memcg") is not None and a.get("memcg") == b.get("memcg") and a.record.stamp is not None
+    return a.kind == "efa_cmd_failed" and b.kind.startswith("efa_") and _names_same(a, b)
+
+
+def _fabric(event: Happening) -> bool:
+    return event.kind in ("sxid", "nvlink_rx_detect_failure") or event.get("xid") in _LINKS
+
+
+def _names_same(a: Happening, b: Happening) -> bool:
+    return any(a.get(name) is not None and a.get(name) == b.get(name) for name in _SUBJECTS)
