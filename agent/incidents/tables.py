@@ -103,6 +103,11 @@ def save(to: sqlite3.Connection, batch: Batch) -> bool:
     return True
 
 
+def save_all(to: sqlite3.Connection, batches: Iterable[Batch]) -> int:
+    """Keep several; how many of them were new."""
+    return sum(save(to, batch) for batch in batches)
+
+
 def _write(to: sqlite3.Connection, entry: Entry) -> None:
     """One more line; of a timeline that is full, the oldest line after the first ones goes."""
     last, count = to.execute(
@@ -158,6 +163,14 @@ def incidents(at: sqlite3.Connection, *, closed_after: float | None = None, most
     """Open incidents, and those closed after that time, newest first. Without a time: open ones only."""
     limit = float("inf") if closed_after is None else closed_after
     rows = at.execute("SELECT body FROM incidents WHERE closed IS NULL OR closed > ? ORDER BY id DESC LIMIT ?", (limit, most))
+    return [incident(json.loads(body)) for (body,) in rows]
+
+
+def closed_by_people(at: sqlite3.Connection) -> list[Incident]:
+    """Those a person closed, newest first: something may fire on in them."""
+    rows = at.execute(
+        "SELECT body FROM incidents WHERE closed IS NOT NULL AND json_extract(body, '$.ending') = 'closed' ORDER BY id DESC"
+    )
     return [incident(json.loads(body)) for (body,) in rows]
 
 

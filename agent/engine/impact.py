@@ -1,0 +1,91 @@
+"""Who suffers: processes, GPUs, users, units, containers and jobs of an incident, gathered from symptoms and diagnoses."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from agent.engine.entities import Entities
+from agent.engine.incident import Affected, Impact
+from agent.model import Labels
+
+MOST = 32
+"""Processes listed; more are counted."""
+
+
+def of_symptom(entities: Entities, labels: Labels) -> Impact:
+    """Whom a symptom on these labels concerns: the process's whole tree, or the processes on a GPU."""
+    known = dict(labels)
+    users_of = _gpu_users(entities)
+    if (pid := known.get("pid")) is not None:
+        pids = entities.own(pid)
+        gpus = [uuid for uuid, users in users_of.items() if users & pids]
+    elif (uuid := known.get("uuid")) is not None:
+        gpus, pids = [uuid], frozenset(users_of.get(uuid, ()))
+    else:
+        gpus, pids = [], frozenset()
+    return _impact([_affected(p, entities.info.get(p, {})) for p in sorted(pids, key=_number) if p.isdecimal()], gpus)
+
+
+def of_causes(causes: Iterable[Mapping[str, Any]]) -> Impact:
+    """Whom the causes of a diagnosis name as sufferers."""
+    targets = [cause["target"] for cause in causes]
+    processes = [_affected(str(t["pid"]), t) for t in targets if t.get("pid")]
+    found = _impact(processes, [t["uuid"] for t in targets if t.get("uuid")])
+    return union(found, Impact(units=tuple(t["unit"] for t in targets if t["kind"] == "unit" and t.get("unit"))))
+
+
+def union(a: Impact, b: Impact) -> Impact:
+    """Both; a process counts once. Of those not listed, at least so many."""
+    found = _impact(list({p.pid: p for p in (*b.processes, *a.processes)}.values()), (*a.gpus, *b.gpus))
+    return Impact(
+        processes=found.processes,
+        gpus=found.gpus,
+        users=_each(a.users, b.users),
+        units=_each(a.units, b.units),
+        containers=_each(a.containers, b.containers),
+        jobs=_each(a.jobs, b.jobs),
+        more=max(a.more, b.more, found.more),
+    )
+
+
+def single_gpu(entities: Entities, pids: frozenset[str]) -> str | None:
+    """The GPU that a process tree works on, if it is one."""
+    found = [uuid for uuid, users in _gpu_users(entities).items() if users & pids]
+    return found[0] if len(found) == 1 else None
+
+
+def _gpu_users(entities: Entities) -> dict[str, set[str]]:
+    users: dict[str, set[str]] = {}
+    for _, known in entities.round.live("gpu_process_info"):
+        if known.get("uuid") and known.get("pid"):
+            users.setdefault(known["uuid"], set()).add(known["pid"])
+    return users
+
+
+def _affected(pid: str, known: Mapping[str, Any]) -> Affected:
+    def text(name: str) -> str:
+        return str(known.get(name) or "")
+
+    return Affected(int(pid), text("comm") or text("name"), text("user"), text("unit"), text("container"), text("job"))
+
+
+def _impact(processes: list[Affected], gpus: Iterable[str]) -> Impact:
+    listed = sorted(processes, key=lambda p: p.pid)
+    return Impact(
+        processes=tuple(listed[:MOST]),
+        gpus=tuple(sorted(set(gpus))),
+        users=_each(p.user for p in listed),
+        units=_each(p.unit for p in listed),
+        containers=_each(p.container for p in listed),
+        jobs=_each(p.job for p in listed),
+        more=max(0, len(listed) - MOST),
+    )
+
+
+def _each(*groups: Iterable[str]) -> tuple[str, ...]:
+    return tuple(sorted({text for group in groups for text in group if text}))
+
+
+def _number(pid: str) -> int:
+    return int(pid) if pid.isdecimal() else 0
