@@ -52,21 +52,29 @@ class Subject:
         self._filled = False
         self._board = Board(labels(pid=root.pid))
 
-    def clear(self) -> None:
-        """Forget whose tree it is; the processes are told by ``take`` anew."""
-        for p in self.procs.values():
+    def clear(self) -> list[Proc]:
+        """Forget whose tree it is; the processes it had."""
+        procs = list(self.procs.values())
+        for p in procs:
             p.owner = None
-        self.procs, self.inner, self.outer, self.dirty, self._sums = {}, [], None, True, NOTHING
+        self.procs, self.inner, self.outer, self.dirty = {}, [], None, True
+        return procs
 
     def take(self, p: Proc) -> None:
-        """The process belongs to the tree from now on."""
-        p.owner, p.summed = self, None
+        """The process belongs to the tree from now on; it counts with ``add_up`` or ``count``."""
+        p.owner = self
         self.procs[p.pid] = p
-        self.count(p)
+
+    def add_up(self) -> None:
+        """The sums from what each process is known to stand for; one that is new here has its ``summed`` made first."""
+        for p in self.procs.values():
+            if p.summed is None:
+                p.summed = _share(p)
+        self._sums = tuple(map(sum, zip(NOTHING, *[p.summed or NOTHING for p in self.procs.values()], strict=True)))
 
     def count(self, p: Proc) -> None:
         """Take over the sizes of a process of the tree as they are now."""
-        now = (1, p.rss, p.threads, *(UNREAD if p.sizes is None else (0, *p.sizes[:3])))
+        now = _share(p)
         if now != p.summed:
             self._add(now, p.summed or NOTHING)
             p.summed = now
@@ -109,7 +117,7 @@ class Subject:
             if self._lost_for > FORGET_LOST:
                 self._lost = 0
         if self.dirty:
-            self._add_up()
+            self._put()
             self.dirty = False
         return self._board
 
@@ -117,7 +125,7 @@ class Subject:
         """The sums over the whole tree."""
         return tuple(map(sum, zip(self._sums, *(subject._all() for subject in self.inner), strict=True)))
 
-    def _add_up(self) -> None:
+    def _put(self) -> None:
         count, rss, threads, unread, anonymous, swapped, fds = self._all()
         self._board.put(
             {
@@ -137,3 +145,8 @@ class Subject:
                     "process_tree_open_fds": fds,
                 }
             )
+
+
+def _share(p: Proc) -> Sums:
+    """What a process adds to the sums."""
+    return (1, p.rss, p.threads, *(UNREAD if p.sizes is None else (0, *p.sizes[:3])))

@@ -97,10 +97,14 @@ class Subjects:
             return
         self._crooked = False
         new = [s for s in self.by_root.values() if not s.procs]
-        for subject in self.by_root.values():
-            subject.clear()
+        before = [p for subject in self.by_root.values() for p in subject.clear()]
         for subject in self.by_root.values():
             self._claim(subject)
+        for p in before:
+            if p.owner is None:
+                p.summed = None
+        for subject in self.by_root.values():
+            subject.add_up()
         for subject in new:
             subject.burnt = sum(p.cpu + p.ccpu for p in subject.tree())
         for pid in [pid for pid, member in self.members.items() if member.p.owner is None]:
@@ -181,6 +185,8 @@ class Subjects:
         subject.take(p)
         if p.detail is None and p.sizes is None:
             self._unread[p.pid] = p
+        if born:
+            subject.count(p)
         outer: Subject | None = subject
         while born and outer is not None:
             outer.burn(p.cpu + p.ccpu, 0)
@@ -220,5 +226,5 @@ class Subjects:
     def _remove(self, pid: int) -> None:
         """Drop a subject; its processes lose their owner until trees are straightened."""
         for p in self.by_root.pop(pid).procs.values():
-            p.owner = None
+            p.owner = p.summed = None
         self._crooked = True
