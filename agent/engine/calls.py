@@ -74,7 +74,7 @@ def event_call(checker: Checker, node: Call) -> Typed:
         return BAD
     where = tuple((name, frozenset(value.split("|"))) for name, value in kind.where)
     text = " ".join(checker.source(node).split())
-    return Typed(happened(Asked(text, kind.name, where, window, node.name == "happened_elsewhere")), "num", COUNT)
+    return Typed(happened(Asked(text, kind.name, where, window, node.name)), "num", SECONDS if node.name == "since" else COUNT)
 
 
 def _age(checker: Checker, node: Call, leaf: Leaf, unit: Unit) -> Typed:

@@ -19,7 +19,7 @@ def bound_by(each: tuple[str, ...]) -> frozenset[str]:
 class Context:
     """State of one evaluation."""
 
-    __slots__ = ("culprits", "instance", "known", "labels", "missing", "round", "terms")
+    __slots__ = ("culprits", "instance", "known", "labels", "missing", "round", "terms", "unknown")
 
     def __init__(self, round_: Round, instance: Instance, labels: Mapping[str, str] | None = None) -> None:
         self.round = round_
@@ -27,6 +27,7 @@ class Context:
         self.labels, self.known = (instance.labels, instance.bound) if labels is None else (labels, {})
         self.terms: list[Term] = []
         self.missing: list[str] = []
+        self.unknown: list[tuple[str, Labels]] = []
         self.culprits: list[Labels] = []
 
     def bind(self, names: tuple[str, ...], fixed: Labels = ()) -> Labels | None:
@@ -39,10 +40,11 @@ class Context:
         bound = known[names]
         return tuple(sorted(bound + fixed)) if fixed and bound is not None else bound
 
-    def note(self, text: str, value: AnswerValue, unit: str, name: str) -> AnswerValue:
+    def note(self, text: str, value: AnswerValue, unit: str, name: str, fixed: Labels = ()) -> AnswerValue:
         """Leave a term, and the name as missing if nothing is known; hands the value on."""
         if value is None:
             self.missing.append(name)
+            self.unknown.append((name, fixed))
         term = Term(text, value, unit)
         if term not in self.terms:
             self.terms.append(term)
@@ -63,7 +65,7 @@ class Quiet(Context):
         self.instance = instance
         self.labels, self.known = (instance.labels, instance.bound) if labels is None else (labels, {})
 
-    def note(self, text: str, value: AnswerValue, unit: str, name: str) -> AnswerValue:
+    def note(self, text: str, value: AnswerValue, unit: str, name: str, fixed: Labels = ()) -> AnswerValue:
         """Hands the value on."""
         return value
 

@@ -113,8 +113,9 @@ def _clear(tree: Tree, truth: Truth, before: SymptomState | None, round: Round, 
 def _nothing_left(tree: Tree, round: Round, instance: Instance) -> Truth:
     """Is all that keeps ``when`` from being false a series that this instance does not have at all, as far as memory goes? Not
     every GPU has every counter. While nothing of the instance is heard, nothing is known."""
-    missing = tree.symptom.when.evaluate(round, instance).missing
-    lacking = not any(_of(instance, dict(labels)) for name in missing for labels in round.view.series(name, LACKING_S))
+    unknown = tree.symptom.when.evaluate(round, instance).unknown
+    known = [(labels, fixed) for name, fixed in unknown for labels in round.view.series(name, LACKING_S)]
+    lacking = not any(set(fixed) <= set(labels) and _of(instance, dict(labels)) for labels, fixed in known)
     mine = ((name, labels) for name in tree.series for labels, named in round.live(name) if _of(instance, named))
     heard = any(round.last(name, labels) is not None for name, labels in mine)
     return True if lacking and heard else None

@@ -55,7 +55,7 @@ class Compiled:
         """The value for one instance, None for unknown, with the terms looked at."""
         context = Context(round, instance)
         value = self.run(context)
-        return Result(value, tuple(context.terms), _once(context.culprits), _once(context.missing))
+        return Result(value, tuple(context.terms), _once(context.culprits), _once(context.missing), _once(context.unknown))
 
     def value(self, round: Round, instance: Instance) -> AnswerValue:
         """Only the value, as :meth:`evaluate` gives it; most conditions of most rounds are false, and nobody asks why."""

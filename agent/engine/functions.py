@@ -68,5 +68,5 @@ FUNCTIONS = {
 AGGREGATES = ("max_of", "sum_of", "any_of", "max_of_others", "sum_of_others", "max_of_strangers")
 """Over several series; ``_others`` leave out the instance's own processes, ``_strangers`` also those of its owner."""
 
-EVENT_FUNCTIONS = ("happened", "happened_elsewhere")
-"""How often something was reported: about the instance, or about other GPUs and processes than the instance's."""
+EVENT_FUNCTIONS = ("happened", "happened_elsewhere", "since")
+"""How often something was reported, about the instance, or about other GPUs and processes than the instance's; how long ago."""

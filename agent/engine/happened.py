@@ -1,11 +1,13 @@
 """``happened(kernel{kind='oom_kill'}, 15m)``: how often something was reported, by the reports' own times.
 
 Reports come in bursts (one fault makes dozens of lines), so those less than :data:`BURST_S` behind the one before count as one.
-Only reports of trusted origin count. While nobody reads the source, nothing is known; silence of a source that is read is 0.
+``since`` with the same arguments is how many seconds ago the newest was, endless if there is none. Only reports of trusted origin
+count. While nobody reads the source, nothing is known; silence of a source that is read is 0.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
@@ -28,8 +30,23 @@ class Source:
     read_by: str
 
 
-_WHAT = ("kind", "xid", "sxid", "class", "severity", "severity_word", "fatal", "known", "scope", "count", "module")
-_WHERE = ("gpu", "uuid", "pci", "nvswitch", "link", "pid", "process", "memcg", "device", "iface", "driver", "mount", "server", "fs")
+_WHAT = ("kind", "xid", "sxid", "class", "level", "severity", "severity_word", "fatal", "known", "scope", "error", "recovery_to")
+_WHERE = (
+    "gpu",
+    "uuid",
+    "pci",
+    "nvswitch",
+    "link",
+    "pid",
+    "process",
+    "memcg",
+    "device",
+    "iface",
+    "driver",
+    "module",
+    "server",
+    "fs",
+)
 _KERNEL = frozenset({*_WHAT, *_WHERE, "cpu", "mc", "dimm"})
 """Fields of the events of the kernel log."""
 
@@ -44,29 +61,33 @@ SOURCES: Mapping[str, Source] = {
 _SAME = ("uuid", "pci", "pid")
 """Fields that say whom an event is about; labels of the same name in an instance must agree."""
 
-_AS_LABEL = {"iface": "interface", "memcg": "cgroup", "server": "peer", "process": "comm", "mount": "mountpoint"}
+_AS_LABEL = {"iface": "interface", "memcg": "cgroup", "server": "peer", "process": "comm"}
 
 
 @dataclass(frozen=True)
 class Asked:
-    """What is counted: events of ``kind`` whose fields have one of the values. ``elsewhere``: on other GPUs than the instance's."""
+    """What is asked for: events of ``kind`` whose fields have one of the values; ``happened_elsewhere``: on other GPUs than the
+    instance's; ``since``: how long ago the newest was."""
 
     text: str
     kind: str
     where: tuple[tuple[str, frozenset[str]], ...]
     window: float
-    elsewhere: bool = False
+    function: str = "happened"
 
 
 def happened(asked: Asked) -> Run:
-    """The closure: how many bursts, the newest first to blame."""
+    """The closure: how many bursts, or seconds since the newest; the newest first to blame."""
     source = SOURCES[asked.kind].read_by
+    elsewhere = asked.function == "happened_elsewhere"
 
     def run(context: Context) -> AnswerValue:
         if context.round.last(source, ()) is None:
             return context.note(asked.text, None, "", source)
-        found = [e for e in _matching(asked, context.round) if _fits(e, context.instance, asked.elsewhere)]
+        found = [e for e in _matching(asked, context.round) if _fits(e, context.instance, elsewhere)]
         context.blame([_blamed(e) for e in reversed(found[-MOST_BLAMED:])])
+        if asked.function == "since":
+            return context.note(asked.text, context.round.now - found[-1].time if found else math.inf, "seconds", source)
         return context.note(asked.text, float(bursts([e.time for e in found])), "", source)
 
     return run
@@ -89,8 +110,10 @@ def _matching(asked: Asked, round: Round) -> list[Event]:
 
 
 def known(event: Event, name: str) -> str:
-    """A label or field as text; whole numbers without a point, truths in small letters."""
-    value = dict(event.labels).get(name, event.fields.get(name, ""))
+    """A label or field as text, "" for none; whole numbers without a point, truths in small letters."""
+    value: object = dict(event.labels).get(name) or event.fields.get(name)
+    if value is None:
+        return ""
     if isinstance(value, bool):
         return str(value).lower()
     return f"{value:g}" if isinstance(value, float) and value.is_integer() else str(value)

@@ -33,7 +33,7 @@ def newest(leaf: Leaf) -> Run:
     def run(context: Context) -> AnswerValue:
         labels = context.bind(leaf.names, leaf.fixed)
         value = None if labels is None else context.round.last(leaf.name, labels)
-        return context.note(leaf.text, value, leaf.unit, leaf.name)
+        return context.note(leaf.text, value, leaf.unit, leaf.name, leaf.fixed)
 
     return run
 
@@ -44,7 +44,7 @@ def aged(leaf: Leaf) -> Run:
     def run(context: Context) -> AnswerValue:
         labels = context.bind(leaf.names, leaf.fixed)
         value = None if labels is None else context.round.last(leaf.name, labels)
-        return context.note(leaf.text, None if value is None else context.round.now - value, leaf.unit, leaf.name)
+        return context.note(leaf.text, None if value is None else context.round.now - value, leaf.unit, leaf.name, leaf.fixed)
 
     return run
 
@@ -55,7 +55,7 @@ def windowed(leaf: Leaf, function: str, window: float) -> Run:
     def run(context: Context) -> AnswerValue:
         labels = context.bind(leaf.names, leaf.fixed)
         value = None if labels is None else context.round.window(function, leaf.name, labels, window)
-        return context.note(leaf.text, value, leaf.unit, leaf.name)
+        return context.note(leaf.text, value, leaf.unit, leaf.name, leaf.fixed)
 
     return run
 
@@ -134,7 +134,7 @@ def folded(fold: Fold) -> Run:
             members = [m for m in members if mine and (owner(context.round, m[2] or "") or mine) != mine]
         value, culprits = _reduce(fold, members)
         context.blame(culprits[:MOST_CULPRITS])
-        return context.note(fold.text, value, fold.unit, fold.lead.name)
+        return context.note(fold.text, value, fold.unit, fold.lead.name, fold.lead.fixed)
 
     return run
 

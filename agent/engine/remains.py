@@ -10,7 +10,7 @@ from agent.engine.findings import gives_culprit
 from agent.engine.rounds import Round
 from agent.engine.trees import Cause
 from agent.engine.walk import Outcome, ProbeKey, Walk
-from agent.model import NotChecked, Possible, RuledOut, Target
+from agent.model import Labels, NotChecked, Possible, RuledOut, Target
 
 LONG_S = 60.0
 """Windows from here on need an agent that has been watching; that they are unknown in a burst says nothing about the host."""
@@ -115,15 +115,15 @@ def _too_young(outcome: Outcome, walk: Walk, round: Round) -> bool:
         return False
     asked = [walk.outcomes[name] for name in walk.tree.behind([outcome.check.id])]
     unknown = [o for o in asked if o.truth is None and o.result is not None]
-    missing = {name for o in unknown if o.result is not None for name in o.result.missing}
+    missing = {lack for o in unknown if o.result is not None for lack in o.result.unknown}
     long = all(o.check.expr.longest_window >= LONG_S for o in unknown)
     looked = any(o.wanted is not None or o.evidence is not None for o in asked)
-    return bool(missing) and long and not looked and all(_flows(n, walk, round) for n in missing)
+    return bool(missing) and long and not looked and all(_flows(name, fixed, walk, round) for name, fixed in missing)
 
 
-def _flows(name: str, walk: Walk, round: Round) -> bool:
+def _flows(name: str, fixed: Labels, walk: Walk, round: Round) -> bool:
     """Do the series of that name that bear on the walk bring samples? One that stopped is no question of age."""
-    known = walk.instance.labels
+    known = {**walk.instance.labels, **dict(fixed)}
     mine = [labels for labels, named in round.live(name) if all(known.get(k, v) == v for k, v in named.items())]
     return bool(mine) and all(round.last(name, labels) is not None for labels in mine)
 

@@ -42,12 +42,14 @@ class Term(NamedTuple):
 
 @dataclass
 class Result:
-    """A condition's answer. ``culprits`` are label sets, worst first; ``missing`` are names with no or too little data."""
+    """A condition's answer. ``culprits`` are label sets, worst first; ``missing`` are names with no or too little data, ``unknown``
+    the same with the labels the condition fixes."""
 
     value: AnswerValue
     terms: tuple[Term, ...] = ()
     culprits: tuple[Labels, ...] = ()
     missing: tuple[str, ...] = ()
+    unknown: tuple[tuple[str, Labels], ...] = ()
 
 
 class RoundCache:

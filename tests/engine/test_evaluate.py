@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from agent.engine.evaluate import JudgeState, Transition, judge
 from agent.engine.trees import RuleSet
-from agent.model import ENTITY_ENDED, Event, labels
+from agent.model import ENTITY_ENDED, Event, Labels, labels
 from tests.fakes.rules import of, rule_set
 from tests.fakes.view import FakeView
 
@@ -169,3 +169,13 @@ def test_nothing_ends_while_nothing_is_heard() -> None:
     rules = tree('when: "process_threads > 10 or process_anonymous_bytes > 1GiB"')
     view = FakeView.of({of("process_threads", 1): "20*12", "host_load1": "1*80"}, 5.0)
     assert words(history(rules, view, 350.0))[-1][1] == "missing"
+
+
+def test_a_series_is_lacking_by_the_labels_the_condition_fixes() -> None:
+    """A GPU that counts corrected errors only is not asked for the others; one whose counter stopped is."""
+    rules = tree("when: \"process_threads > 10 or errors{type='a'} > 5\"")
+    columns: dict[tuple[str, Labels] | str, str] = {of("process_threads", pid): "20*30 1*60" for pid in (1, 2)}
+    columns |= {("errors", labels(pid=pid, type="b")): "0*90" for pid in (1, 2)}
+    columns["errors", labels(pid=2, type="a")] = "0*5"
+    ends = {dict(t.labels)["pid"]: t.to for t in history(rules, FakeView.of({**columns}, 5.0), 350.0)}
+    assert ends == {"1": "resolved", "2": "missing"}

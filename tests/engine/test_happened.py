@@ -110,3 +110,15 @@ def test_labels_that_name_a_link_or_a_gpu() -> None:
     unlisted = culprit(labels(gpu="", uuid="", pci="0000:05:00"), entities)
     assert unlisted is not None
     assert (unlisted.kind, unlisted.name, unlisted.uuid, unlisted.pci) == ("gpu", "GPU 0000:05:00", None, "0000:05:00")
+
+
+def test_how_long_ago_the_newest_report_was() -> None:
+    """A server that was silent and has answered since is back; what never happened is endlessly long ago."""
+    silent, back = (Event(at, "kernel", (), "", {"kind": kind}) for at, kind in ((300, "nfs_not_responding"), (420, "nfs_ok")))
+    still = "since(kernel{kind='nfs_not_responding'}, 10m) < since(kernel{kind='nfs_ok'}, 10m)"
+    assert ask("since(kernel{kind='nfs_not_responding'}, 10m)", silent).value == 300.0
+    assert ask("since(kernel{kind='nfs_ok'}, 10m)", silent).value == float("inf")
+    assert ask(still, silent).value is True
+    assert ask(still, silent, back).value is False
+    assert ask(still).value is False
+    assert ask(still, silent, read=False).value is None

@@ -19,6 +19,7 @@ METRICS = (
     Metric("cgroup_memory_bytes", Kind.GAUGE, "bytes", "", ("cgroup",)),
     Metric("filesystem_free_bytes", Kind.GAUGE, "bytes", "", ("mountpoint",)),
     Metric("nvml_up", Kind.GAUGE, "", ""),
+    Metric("errors", Kind.GAUGE, "", "", ("pid", "type")),
     Metric("gpu_hot", Kind.GAUGE, "", "", ("gpu", "uuid", "pci")),
     Metric("gpu_process_info", Kind.INFO, "", "", ("gpu", "uuid", "pci", "pid", "comm")),
     Metric("host_load1", Kind.GAUGE, "", ""),
