@@ -10,6 +10,7 @@ import re
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any, NamedTuple
 
 OWNER_SHARE = 0.5
@@ -67,6 +68,7 @@ class Owner:
     threads: tuple[str, ...]
 
 
+@lru_cache(1024)
 def place(file: str) -> str:
     """``own`` for the program's code, ``package`` for what was installed, ``stdlib`` for the interpreter's."""
     if _PACKAGE.search(file):
@@ -93,7 +95,7 @@ def deepest_own(frames: Sequence[Frame]) -> Frame | None:
 
 def parse_raw(text: str) -> list[Stack]:
     """py-spy's ``-f raw --threads`` text; lines that are not stacks (its own messages) are left out."""
-    stacks = []
+    stacks, known = [], dict[str, Frame]()
     for row in text.splitlines():
         body, _, count = row.rpartition(" ")
         if not count.isdigit() or not body.startswith("thread ("):
@@ -102,7 +104,7 @@ def parse_raw(text: str) -> list[Stack]:
         thread = _THREAD.match(head)
         if thread is None:
             continue
-        frames = tuple(_frames(rest))
+        frames = tuple(_frames(rest, known))
         stacks.append(Stack(_number(thread["id"]), thread["name"] or "", frames, float(count)))
     return stacks
 
@@ -112,16 +114,20 @@ def _number(text: str) -> int:
     return int(text, 16) if text.startswith("0x") else int(text)
 
 
-def _frames(parts: Iterable[str]) -> Iterable[Frame]:
+def _frames(parts: Iterable[str], known: dict[str, Frame]) -> Iterable[Frame]:
+    """Frames outermost first. Stacks of one program are made of few: each is kept once, however often it stands there."""
     held = ""
     for part in parts:
         whole = f"{held};{part}" if held else part  # a path may hold a semicolon itself
-        match = _FRAME.match(whole)
-        if match is None:
-            held = whole
-            continue
+        frame = known.get(whole)
+        if frame is None:
+            match = _FRAME.match(whole)
+            if match is None:
+                held = whole
+                continue
+            frame = known[whole] = Frame(match["function"], match["file"], int(match["line"] or 0))
         held = ""
-        yield Frame(match["function"], match["file"], int(match["line"] or 0))
+        yield frame
 
 
 def parse_dump(text: str) -> list[ThreadDump]:
@@ -129,14 +135,14 @@ def parse_dump(text: str) -> list[ThreadDump]:
     rows = json.loads(text)
     if not isinstance(rows, list):
         raise ValueError("not a list of threads")
-    return [_thread(row) for row in rows if isinstance(row, dict)]
+    known: dict[Frame, Frame] = {}
+    return [_thread(row, known) for row in rows if isinstance(row, dict)]
 
 
-def _thread(row: Mapping[str, Any]) -> ThreadDump:
+def _thread(row: Mapping[str, Any], known: dict[Frame, Frame]) -> ThreadDump:
     inner_first = row.get("frames") or []
-    frames = tuple(
-        Frame(str(f.get("name") or "?"), str(f.get("filename") or ""), int(f.get("line") or 0)) for f in reversed(inner_first)
-    )
+    read = [Frame(str(f.get("name") or "?"), str(f.get("filename") or ""), int(f.get("line") or 0)) for f in reversed(inner_first)]
+    frames = tuple(known.setdefault(frame, frame) for frame in read)
     return ThreadDump(
         tid=int(row.get("os_thread_id") or row.get("thread_id") or 0),
         name=str(row.get("thread_name") or ""),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import xml.etree.ElementTree as ElementTree
 from pathlib import Path
 
@@ -168,3 +169,12 @@ def test_every_box_of_the_flame_graph_tells_its_share() -> None:
     drawn = flamegraph.render([stack(MAIN, WORK, weight=3), stack(MAIN, SLOW, weight=1)], title="t")
     assert "work (/srv/app/work.py:10): 3 samples, 75.0%" in drawn
     assert total([stack(MAIN, weight=3)]) == 3
+
+
+def test_a_frame_that_stands_in_many_stacks_is_kept_once() -> None:
+    """A look at hundreds of threads must not cost the agent a frame for each line of py-spy's text."""
+    twice = json.dumps(json.loads((RECORDED / "loopblock.json").read_text()) * 2)
+    raw = [stack.frames for stack in parse_raw((RECORDED / "hotspot.raw").read_text())]
+    for stacks in (raw, [thread.frames for thread in parse_dump(twice)]):
+        frames = [frame for stack in stacks for frame in stack]
+        assert len({id(frame) for frame in frames}) == len(set(frames)) < len(frames)
