@@ -47,6 +47,7 @@ def command(
     """
     from agent.drill import oneshot, runner, watchman
     from agent.drill.read import read_cases
+    from agent.sim.script import GpuSimulator
 
     folder = Path(cases) if cases else data.folder("drills")
     chosen = read_cases(folder, ids)
@@ -74,6 +75,7 @@ def command(
             seed=first,
             retries=retries,
             watchman=watchman.running if mode == "daemon" else None,
+            simulator=GpuSimulator(),
         )
     )
     progress.done()

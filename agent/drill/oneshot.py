@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from agent.errors import AgentError
@@ -15,11 +15,11 @@ LIMIT_S = 240.0
 _FOUND_OR_NOT = (0, 1, 3)
 
 
-async def diagnose(args: list[str]) -> dict[str, Any]:
-    """``anfl-agent diagnose`` with these arguments in a process of its own; AgentError if it gives no diagnosis."""
+async def diagnose(args: list[str], env: Mapping[str, str]) -> dict[str, Any]:
+    """``anfl-agent diagnose`` in a process of its own, ``env`` added to its environment; AgentError if it gives no diagnosis."""
     config, rest = _split(args)
-    env = {**os.environ, **({"ANFL_CONFIG": config} if config else {})}
-    done = await run([sys.executable, "-m", "agent", "diagnose", *rest], timeout=LIMIT_S, env=env)
+    whole = {**os.environ, **env, **({"ANFL_CONFIG": config} if config else {})}
+    done = await run([sys.executable, "-m", "agent", "diagnose", *rest], timeout=LIMIT_S, env=whole)
     return read_answer(done)
 
 

@@ -20,30 +20,24 @@ from agent.drill.patient import NotHeld, Patient, start_background, start_patien
 from agent.drill.pythons import find_pythons
 from agent.drill.report import CaseResult, Report
 from agent.drill.score import Score, ambient_causes, foreign_causes, score
+from agent.drill.simulated import Simulator, playing, simulate
 from agent.drill.variant import Variant, make_variant
 from agent.errors import AgentError, Unavailable
 from agent.host.lane import aside
 
-Diagnose = Callable[[list[str]], Awaitable[dict[str, Any]]]
-"""Runs ``diagnose`` with these arguments and returns its JSON. ``--config FILE`` comes first."""
+Diagnose = Callable[[list[str], Mapping[str, str]], Awaitable[dict[str, Any]]]
+"""Runs ``diagnose`` with these arguments and these variables in its environment; its JSON. ``--config FILE`` comes first."""
 
 Progress = Callable[[str], None]
 
 Alarm = Callable[[str, int | None, float], Awaitable[bool]]
 """Waits until the running agent notices a cause on a target by itself, at most so many seconds; whether it did."""
 
-Watchman = Callable[[str], contextlib.AbstractAsyncContextManager[Alarm]]
-"""Keeps an agent running on that configuration file (daemon mode)."""
+Watchman = Callable[[str, Mapping[str, str]], contextlib.AbstractAsyncContextManager[Alarm]]
+"""Keeps an agent running on that configuration file, with these variables in its environment (daemon mode)."""
 
 BASELINE_FOR = "5s"
 _ALERT_S = 60.0
-
-
-@dataclass(frozen=True)
-class Simulator:
-    """What a build with a GPU simulator brings: state for a case and a folder in, an overlay for the configuration out."""
-
-    prepare: Callable[[Mapping[str, Any], Path], Mapping[str, Any]]
 
 
 @dataclass
@@ -134,20 +128,23 @@ async def _drill(ward: _Ward, variant: Variant, place: Path) -> CaseResult:
     if "memray" in case.needs and variant.python:
         ward.progress(f"{case.id}: memray for {variant.python}")
         await needs.memray_for(variant.python.removeprefix("py"))
-    config = await aside(lambda: _private_config(case, place, ward.simulator))
+    config = await aside(lambda: _private_config(case, place))
+    simulated = await simulate(ward.simulator, case.sim, place)
     if ward.ambient is None:
         ward.progress("a baseline of the host before the first fault")
         ward.ambient = ambient_causes(await _baseline(ward, config))
     ward.progress(f"{case.id}: {case.title}" + (f" ({variant.describe()})" if variant.number else ""))
     async with contextlib.AsyncExitStack() as stack:
-        alarm = await stack.enter_async_context(ward.watchman(config)) if ward.watchman else None
+        env = simulated.environment if simulated else {}
+        alarm = await stack.enter_async_context(ward.watchman(config, env)) if ward.watchman else None
         patient = await stack.enter_async_context(_patient(variant, python))
-        return await _examine(ward, variant, patient, config, alarm)
+        await stack.enter_async_context(playing(simulated, patient))
+        return await _examine(ward, variant, patient, config, alarm, env)
 
 
 async def _baseline(ward: _Ward, config: str) -> Mapping[str, Any]:
     try:
-        return await ward.diagnose(["--config", config, "--for", BASELINE_FOR, "--json"])
+        return await ward.diagnose(["--config", config, "--for", BASELINE_FOR, "--json"], {})
     except AgentError as failed:
         ward.progress(f"no baseline: {failed}")
         return {}
@@ -168,11 +165,13 @@ async def _patient(variant: Variant, python: str) -> AsyncIterator[Patient]:
             await asyncio.shield(background.stop())
 
 
-async def _examine(ward: _Ward, variant: Variant, patient: Patient, config: str, alarm: Alarm | None) -> CaseResult:
+async def _examine(
+    ward: _Ward, variant: Variant, patient: Patient, config: str, alarm: Alarm | None, env: Mapping[str, str]
+) -> CaseResult:
     case, began = variant.case, time.monotonic()
     subject = [] if patient.target is None else ["--pid", str(patient.target)]
     try:
-        diagnosis = await ward.diagnose(["--config", config, *subject, "--for", case.for_, "--json"])
+        diagnosis = await ward.diagnose(["--config", config, *subject, "--for", case.for_, "--json"], env)
     except AgentError as failed:
         return _result(variant, Score(False, None, "none", (), f"diagnose failed: {failed}"), time.monotonic() - began, None)
     took = time.monotonic() - began
@@ -207,15 +206,13 @@ def _result(variant: Variant, judged: Score, seconds: float, alerted: bool | Non
     )
 
 
-def _private_config(case: Case, place: Path, simulator: Simulator | None) -> str:
+def _private_config(case: Case, place: Path) -> str:
     """A configuration of its own for every drill: no daemon of this host is asked, none of its files are touched."""
     config: dict[str, Any] = {"state_dir": str(place / "state"), "socket": str(place / "agent.sock"), "listen": "127.0.0.1:0"}
     if case.kernel_log:
         log = place / "kernel.log"
         log.write_text("".join(f"{line}\n" for line in case.kernel_log), "utf-8")
         config = merged(config, {"collectors": {"kernel_log": {"path": str(log)}}})
-    if case.sim and simulator:
-        config = merged(config, simulator.prepare(case.sim, place))
     path = place / "config.yaml"
     path.write_text(json.dumps(merged(config, case.config), indent=1), "utf-8")
     return str(path)

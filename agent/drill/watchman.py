@@ -24,11 +24,11 @@ _POLL_S = 1.0
 
 
 @contextlib.asynccontextmanager
-async def running(config: str) -> AsyncIterator[Alarm]:
-    """``anfl-agent run`` on that configuration; gone on the way out. AgentError if it does not come up."""
+async def running(config: str, env: Mapping[str, str]) -> AsyncIterator[Alarm]:
+    """``anfl-agent run`` on that configuration, with ``env`` added; gone on the way out. AgentError if it does not come up."""
     socket = await aside(lambda: _socket_of(config))
-    env = {**os.environ, "ANFL_CONFIG": config}
-    daemon = await session.start([sys.executable, "-m", "agent", "run"], cwd=os.sep, env=env)
+    whole = {**os.environ, **env, "ANFL_CONFIG": config}
+    daemon = await session.start([sys.executable, "-m", "agent", "run"], cwd=os.sep, env=whole)
     try:
         await _until_up(daemon, socket)
         await asyncio.sleep(HISTORY_S)

@@ -10,8 +10,10 @@ from pathlib import Path
 from typing import Any
 
 from agent.errors import UsageError
+from agent.host.lane import aside
 from agent.sim import change, verbs
 from agent.sim.boards import BOARDS, gpu
+from agent.sim.build import library
 from agent.sim.gpu import DRIVER, GpuSim
 from agent.sim.statefile import State
 from agent.yamlfile import did_you_mean
@@ -38,11 +40,6 @@ class Script:
     begin: Mapping[str, Any]
     first: Mapping[str, Any]
     later: tuple[Later, ...] = ()
-
-    @property
-    def seconds(self) -> float:
-        """When the last step is done."""
-        return max((one.after for one in self.later), default=0.0)
 
 
 def read(said: Mapping[str, Any]) -> Script:
@@ -71,8 +68,38 @@ def _later(said: Mapping[str, Any]) -> Later:
     return Later(after, {name: value for name, value in said.items() if name != "after"})
 
 
+class GpuSimulator:
+    """Simulated GPUs for drills."""
+
+    async def start(self, said: Mapping[str, Any], place: Path) -> Played:
+        """The GPUs of a case in the drill's folder; UsageError for what its script cannot mean, Unavailable without gcc."""
+        script, compiled = read(said), await library()
+        sim = await aside(lambda: make(script, place / "gpu.json", compiled))
+        return Played(script, sim)
+
+
+@dataclass(frozen=True)
+class Played:
+    """The GPUs of one drill."""
+
+    script: Script
+    sim: GpuSim
+
+    @property
+    def environment(self) -> Mapping[str, str]:
+        """For the agent under test."""
+        return self.sim.environment()
+
+    async def play(self, pids: Mapping[str, int]) -> None:
+        """The steps, each at its time."""
+        await play(self.script, self.sim, pids)
+
+
 def make(script: Script, path: Path, compiled: Path) -> GpuSim:
-    """The simulated host as it is before the fault; what waits for a pid is left for :func:`play`."""
+    """The simulated host as it is before the fault; what waits for a pid is left for :func:`play`.
+
+    Later steps are tried on a copy, so that a mistake in one shows before the drill begins.
+    """
     begin = script.begin
     sim = GpuSim.create(
         path,
@@ -82,8 +109,12 @@ def make(script: Script, path: Path, compiled: Path) -> GpuSim:
         driver=str(begin.get("driver", DRIVER)),
         cuda=int(begin.get("cuda", 13000)),
     )
+    board = str(begin.get("board", "h200"))
     with sim.change() as state:
-        apply(state, script.first, {}, str(begin.get("board", "h200")))
+        apply(state, script.first, {}, board)
+    rehearsal = sim.read()
+    for step in (script.first, *(one.step for one in script.later)):
+        apply(rehearsal, step, dict.fromkeys(STAND_INS, 1), board)
     return sim
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -43,7 +43,7 @@ async def held(cases: list[Case], answer: Any, **more: Any) -> tuple[Report, lis
     """Run drills against a diagnosis that always gives ``answer`` (or raises it); the report and what was asked."""
     asked: list[list[str]] = []
 
-    async def diagnose(args: list[str]) -> dict[str, Any]:
+    async def diagnose(args: list[str], env: Mapping[str, str]) -> dict[str, Any]:
         asked.append(args)
         if isinstance(answer, Exception) and "--pid" in args:
             raise answer
@@ -99,7 +99,7 @@ async def test_cancelling_ends_the_workload(case: Case) -> None:
     pids: list[int] = []
     begun = asyncio.Event()
 
-    async def diagnose(args: list[str]) -> dict[str, Any]:
+    async def diagnose(args: list[str], env: Mapping[str, str]) -> dict[str, Any]:
         if "--pid" in args:
             pids.append(int(args[args.index("--pid") + 1]))
             begun.set()
@@ -125,7 +125,7 @@ async def test_a_missing_need_is_skipped_with_its_reason(case: Case, diagnosis: 
 def test_a_case_gets_a_private_configuration(case: Case, tmp_path: Path) -> None:
     """Kernel log lines go through a private file, and the case's settings are laid on top."""
     told = replace(case, kernel_log=("6,1,1,-;NVRM: x",), config={"budget": {"drill": "9s"}})
-    config = json.loads(Path(runner._private_config(told, tmp_path, None)).read_text())
+    config = json.loads(Path(runner._private_config(told, tmp_path)).read_text())
     assert Path(config["collectors"]["kernel_log"]["path"]).read_text() == "6,1,1,-;NVRM: x\n"
     assert config["budget"] == {"drill": "9s"}
     assert config["state_dir"].startswith(str(tmp_path))
