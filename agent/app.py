@@ -106,7 +106,7 @@ class Agent:
         try:
             target, members = await self._members(request, lane)
             tools, trouble = await lane.run(lambda: self._tools(request), LOOKUP_S)
-            self._pin(members.roots, asker)
+            self.pin(members.roots, asker)
             self._hurry(asker, on=True)
             async with self._sampling(), members.kept(self.clock):
                 assessment, looks = await self.investigator.run(
@@ -119,7 +119,7 @@ class Agent:
             # a lane of its own: the first may still be out for the last list of members
             there = await last.run(lambda: _there(target), LOOKUP_S)
         finally:
-            self._pin((), asker)
+            self.pin((), asker)
             self._hurry(asker, on=False)
             for used in (lane, last):
                 if isinstance(used, Lane):
@@ -183,7 +183,8 @@ class Agent:
         onsets: Onsets = {key: s.onset for key, s in self.judged.symptoms.items()}
         return Scope(target, members, frozenset(request.trees), onsets)
 
-    def _pin(self, pids: Iterable[int], by: str) -> None:
+    def pin(self, pids: Iterable[int], by: str) -> None:
+        """Give these processes full series until ``by`` names others, or none."""
         processes = self.collectors.get("processes")
         if processes is not None:
             processes.pin(pids, by)  # type: ignore[attr-defined]
@@ -258,6 +259,7 @@ def build(
         cache.keep()
     watch = Watch(collectors, _sink(ring), clock, lane, BURST_PERIOD_S)
     investigator = Investigator(rules, found.probes, plugins.probe_settings(found, config), clock)
+    investigator.note = lambda look: ring.add(ring.now, [look])
     return Agent(config, clock, ring, watch, collectors, found, rules, investigator, lane, burst)
 
 

@@ -15,8 +15,10 @@ from agent.engine.evaluate import Transition, judge
 from agent.engine.report import when
 from agent.engine.rounds import RoundCache
 from agent.errors import AgentError
+from agent.incidents.desk import Desk
+from agent.incidents.sight import Sight
 from agent.investigate import Limits
-from agent.model import JsonObject, Labels, Severity
+from agent.model import JsonObject, Labels, Severity, View
 
 log = logging.getLogger("anfl.judge")
 
@@ -26,6 +28,8 @@ AGAIN_S = 600.0
 SETTLE_ROUNDS = 2  # right after the start counters have no rates yet
 WAITING_MOST = 32
 HURRIED_S = 1.0
+ASKED = "somebody's question"
+"""Who looked, in the timeline of an incident, where a person asked for a diagnosis."""
 
 
 @dataclass(frozen=True)
@@ -40,8 +44,9 @@ class Case:
 class Casework:
     """One organ: it may not fail. One investigation at a time; a symptom that fires again soon is not looked into twice."""
 
-    def __init__(self, agent: Agent, heavy: str) -> None:
+    def __init__(self, agent: Agent, heavy: str, desk: Desk | None = None) -> None:
         self._agent = agent
+        self._desk = desk
         self._heavy = heavy
         self._cache = RoundCache()
         self._waiting: asyncio.Queue[Case] = asyncio.Queue(WAITING_MOST)
@@ -81,9 +86,26 @@ class Casework:
         self.seconds += time.perf_counter() - began
         self.rounds += 1
         self.last_round = agent.clock.monotonic()
+        self._file(view, transitions)
         for change in transitions:
             self._tell(change)
         return transitions
+
+    async def begin(self) -> None:
+        """Go on where the agent before this one stopped: with its incidents, and with those it had not looked into."""
+        if self._desk is not None:
+            self._agent.judged = await self._desk.open()
+            for left in self._desk.undiagnosed():
+                self._open(Case(left.tree, left.labels, left.text))
+
+    def _file(self, view: View, transitions: list[Transition]) -> None:
+        """Tell the desk; it needs to know of an incident before anything is looked into for it."""
+        agent, desk = self._agent, self._desk
+        if desk is None:
+            return
+        desk.judged(agent.rules, Sight(view, self._cache), transitions, agent.judged)
+        agent.pin(desk.pids(), "incidents")
+        agent.ring.add(view.now, desk.samples(), self._every)
 
     async def _judge(self) -> None:
         while True:
@@ -98,19 +120,30 @@ class Casework:
             return
         level = logging.WARNING if change.to == "firing" and change.severity >= Severity.WARNING else logging.INFO
         log.log(level, "symptom %s %s: %s since %s %s", change.tree, where, change.to, when(change.onset), change.text)
-        if change.to == "firing" and change.severity >= Severity.WARNING:
-            self._open(Case(change.tree, change.labels, change.text))
+        if change.to == "firing":
+            case = Case(change.tree, change.labels, change.text)
+            if change.severity >= Severity.WARNING:
+                self._open(case)
+            else:
+                self._pass_over(case, "a notice is looked into when somebody asks")
 
     def _open(self, case: Case) -> None:
         now = self._agent.clock.monotonic()
         self._seen = {key: at for key, at in self._seen.items() if now - at < AGAIN_S}
         if (case.tree, case.labels) in self._seen:
+            self._pass_over(case, "it was looked into a few minutes ago")
             return
         self._seen[case.tree, case.labels] = now
         try:
             self._waiting.put_nowait(case)
         except asyncio.QueueFull:
             log.warning("symptom %s: %d others wait to be looked into; this one is only reported", case.tree, WAITING_MOST)
+            self._pass_over(case, f"{WAITING_MOST} others wait to be looked into")
+
+    def _pass_over(self, case: Case, why: str) -> None:
+        """Nobody need wait for the cause of this one."""
+        if self._desk is not None:
+            self._desk.not_diagnosed((case.tree, case.labels), why)
 
     async def _investigate(self) -> None:
         while True:
@@ -119,11 +152,14 @@ class Casework:
             request = Request(trees=(), pid=int(pid) if pid else None, for_s=SAMPLE_S)
             try:
                 with self.hurried():
-                    self.keep(await self._agent.diagnose(request, log.debug, limits=self._limits()))
+                    found = await self._agent.diagnose(request, log.debug, limits=self._limits())
+                self.keep(found, (case.tree, case.labels))
             except AgentError as error:  # the process may be gone by now; the symptom's own end tells
                 log.info("symptom %s: could not be looked into: %s", case.tree, error)
+                self._pass_over(case, f"could not be looked into: {error.message}")
             except Exception:  # one symptom that cannot be looked into must not end the watch over all the others
                 log.exception("symptom %s: looking into it failed", case.tree)
+                self._pass_over(case, "looking into it failed; the agent's log says how")
 
     def _limits(self) -> Limits:
         refused = {
@@ -133,8 +169,10 @@ class Casework:
         }[self._heavy]
         return Limits(SAMPLE_S, self._agent.config.budget.drill, refused, cool_down=True)
 
-    def keep(self, diagnosis: JsonObject) -> None:
-        """Remember an answer and log its roots."""
+    def keep(self, diagnosis: JsonObject, key: tuple[str, Labels] | None = None) -> None:
+        """Remember an answer, give it to the incident it explains, and log its roots. ``key``: the symptom it was made for."""
+        if self._desk is not None:
+            self._desk.diagnosed(self._agent.rules, diagnosis, key, "" if key else ASKED)
         self.diagnoses.append(diagnosis)
         for cause in diagnosis["causes"]:
             place = _place(cause["culprits"][0]) if cause["culprits"] else "no culprit"

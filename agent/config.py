@@ -135,6 +135,11 @@ class Config:
         """The flight recorder's folder in force."""
         return self.recorder.dir or str(Path(self.state_dir) / "recording")
 
+    @property
+    def state_path(self) -> str:
+        """The state file."""
+        return str(Path(self.state_dir) / "state.db")
+
     def overlay_dirs(self) -> list[Path]:
         """Folders with rules that replace or add to the shipped ones, by tree id: ``rules.d`` beside the configuration file."""
         return [Path(self.path).parent / "rules.d"] if self.path else []

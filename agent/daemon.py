@@ -26,7 +26,10 @@ from agent.host.boot import boot_id
 from agent.host.lane import aside
 from agent.host.rights import CAP_SYS_PTRACE, capabilities
 from agent.host.systemd import Notifier
+from agent.incidents import tables
+from agent.incidents.desk import Desk
 from agent.model import Collector, JsonObject, Metric, View
+from agent.store.state import Room, State
 from agent.watch import Watch
 from agent.web.metrics import OwnCounters
 from agent.web.page import Page
@@ -51,6 +54,8 @@ class Organ(Protocol):
         ...
 
 
+ROOMS: tuple[Room, ...] = (tables.ROOM,)
+"""Whose tables the state file holds."""
 DIAGNOSES_IN_STATUS = 20
 DIAGNOSES_AT_ONCE = 2  # asked over the socket; others wait: many callers must not make the agent the problem
 RELOAD_S = 30.0
@@ -67,12 +72,15 @@ class Daemon:
     def __init__(self, config: Config, *, insecure: bool = False) -> None:
         self.config = config
         self.agent: Agent = app.build(config)
-        self.casework = Casework(self.agent, plugins.heavy_mode(config))
+        self.state = State(config.state_path, ROOMS, self.agent.clock)
+        self.desk = Desk(self.state, self.agent.clock)
+        self.casework = Casework(self.agent, plugins.heavy_mode(config), self.desk)
         self._insecure = insecure
         self._own = OwnCounters(self.agent.ring)
         self.organs: list[Organ] = [self._recorder()] if config.recorder.enabled else []
+        self.organs.append(self.desk)
         sources: list[Collector | Organ] = [*self.agent.collectors.values(), *self.organs]
-        metrics: list[Metric] = [*Watch.metrics, *(m for source in sources for m in source.metrics)]
+        metrics: list[Metric] = [*Watch.metrics, *State.metrics, *(m for source in sources for m in source.metrics)]
         self.page = Page(self.agent.ring, metrics, self._own.render, self._own.rendered)
         self._server = MetricsServer(self.page, self._own, self._health)
         self._socket = AgentSocket(config.socket, self, everyone=_looks_at_all())
@@ -97,6 +105,8 @@ class Daemon:
         loop.add_signal_handler(signal.SIGHUP, self._hangup.set)
         try:
             await self._socket.start()
+            await self.state.open()
+            await self.casework.begin()
             host, port = await self._server.start(self.config.listen, self._insecure)
             self._address = f"http://{f'[{host}]' if ':' in host else host}:{port}/metrics"
             await self._work(ready)
@@ -105,6 +115,7 @@ class Daemon:
             await self._end_diagnoses()
             for organ in self.organs:
                 await organ.end(self._reason)
+            await self.state.close()
             await asyncio.gather(self._server.stop(), self._socket.stop())
             self.agent.close()
 

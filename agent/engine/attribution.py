@@ -42,10 +42,10 @@ def diagnosed(
 
 
 def not_diagnosed(book: Book, now: float, key: Key, why: str) -> Step:
-    """The search for the cause of a symptom failed: whoever waits for it need not wait any longer."""
+    """Nobody looks for the cause of a symptom, or did in vain: whoever waits for it need not wait any longer."""
     draft = Draft(book, now)
     incident = book.holder(key)
-    if incident is not None:
+    if incident is not None and not incident.ready:
         _unexplained(draft, incident, replace(incident, looked=now), "", why)
     return draft.step()
 

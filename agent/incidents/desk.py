@@ -13,7 +13,6 @@ import logging
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from functools import partial
-from typing import ClassVar
 
 from agent.engine.attribution import diagnosed, led_to, not_diagnosed
 from agent.engine.evaluate import JudgeState, Transition
@@ -53,7 +52,8 @@ class _Kept:
 class Desk:
     """The organ that keeps the book of incidents; see the module."""
 
-    metrics: ClassVar[tuple[Metric, ...]] = (
+    name = "incidents"
+    metrics: tuple[Metric, ...] = (
         Metric("incidents_open", Kind.GAUGE, "", "Open incidents by their severity now.", ("severity",)),
         Metric("incidents_flapping", Kind.GAUGE, "", "Open incidents that come and go."),
         Metric("incidents_unacknowledged", Kind.GAUGE, "", "Open incidents nobody has acknowledged."),
@@ -95,8 +95,8 @@ class Desk:
             await self._keep_waiting()
             await self._prune()
 
-    async def close(self) -> None:
-        """Keep what still waits; the state is still open."""
+    async def end(self, reason: str) -> None:
+        """Keep what still waits; the state is open until after that."""
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(GOODBYE_S):
                 await self._keep_waiting()
@@ -133,7 +133,7 @@ class Desk:
         return number
 
     def not_diagnosed(self, key: Key, why: str) -> None:
-        """The search for a symptom's cause failed."""
+        """Nobody looks for a symptom's cause, or did in vain."""
         self._take(not_diagnosed(self.book, self._clock.now(), key, why))
 
     def undiagnosed(self) -> list[Complaint]:
@@ -225,7 +225,7 @@ class Desk:
     # ------------------------------------------------------------------------------------------ counting
 
     def samples(self) -> list[Sample]:
-        """Its figures."""
+        """Its own figures and the state's."""
         open_ = self.book.open
         figures = {
             "incidents_flapping": sum(i.flapping for i in open_),
@@ -235,4 +235,5 @@ class Desk:
             "incident_batches_waiting": len(self._waiting),
         }
         by_severity = [Sample(s, float(sum(i.severity is severity for i in open_))) for severity, s in self._open_series.items()]
-        return by_severity + [Sample(self._series[name], float(value)) for name, value in figures.items()]
+        own = [Sample(self._series[name], float(value)) for name, value in figures.items()]
+        return [*self._state.samples(), *by_severity, *own]
