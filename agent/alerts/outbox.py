@@ -27,6 +27,11 @@ class Outbox:
         for row in kept.rows:
             self.ledger.rows[row.group, row.address] = row
 
+    @staticmethod
+    def empty() -> Outbox:
+        """Before anything was read."""
+        return Outbox(Kept(), {})
+
     def recover(self, writes: Writes) -> int:
         """After a start: what was out when the last one ended may have arrived, and what was parked is tried once more.
 

@@ -60,6 +60,7 @@ class Draft:
     reason: Reason
     marks: tuple[Mark, ...]
     items: tuple[Item, ...]
+    known: Mapping[str, Mark] = field(default_factory=dict)
     merge: Row | None = None
 
 
@@ -172,8 +173,8 @@ def _write(desk: _Desk, reason: Reason, at: Context, made: Plan, merge: Row | No
     told = {m.alert for m in marks}
     items = tuple(i for i in desk.items if i.alert.id in told)
     repeat = f"{desk.last}" if reason == Reason.REPEAT else ""
-    event = event_id(at.host, desk.group, marks, repeat)
-    made.drafts.append(Draft(event, desk.address, desk.group, reason, marks, items, merge))
+    event = event_id(at.host + at.key, desk.group, marks, repeat)
+    made.drafts.append(Draft(event, desk.address, desk.group, reason, marks, items, desk.known, merge))
     made.regrouped += [replace(i.alert, group=desk.group) for i in items if i.alert.group != desk.group]
 
 

@@ -45,7 +45,10 @@ class Item:
 
 @dataclass(frozen=True)
 class Context:
-    """What the stages go by. ``started`` is when this agent began: inhibition needs a moment to see what stands."""
+    """What the stages go by. ``started`` is when this agent began: inhibition needs a moment to see what stands.
+
+    ``key`` is the state file's: ids made with it never come back with another file.
+    """
 
     now: float
     host: str
@@ -53,6 +56,7 @@ class Context:
     router: Router
     mutes: Sequence[Mute] = ()
     started: float = 0.0
+    key: str = ""
     wakes: list[float] = field(default_factory=list)
 
 

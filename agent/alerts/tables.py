@@ -129,10 +129,19 @@ class Writes:
 
 
 class Kept:
-    """All that was kept, read at start."""
+    """All that was kept, read at start; nothing without a connection."""
 
-    def __init__(self, at: sqlite3.Connection) -> None:
+    def __init__(self, at: sqlite3.Connection | None = None) -> None:
         self.ledger = Ledger()
+        self.rows: list[Row] = []
+        self.silences: dict[str, Silence] = {}
+        self.health: dict[str, JsonObject] = {}
+        self.digest: dict[str, JsonObject] = {}
+        self.notes: dict[str, str] = {}
+        if at is not None:
+            self._read(at)
+
+    def _read(self, at: sqlite3.Connection) -> None:
         for id_, body in at.execute("SELECT id, body FROM alert_open"):
             self.ledger.alerts[id_] = Alert.from_json(json.loads(body))
         for group, address, alert, body in at.execute("SELECT grp, address, alert, body FROM alert_told"):
@@ -140,9 +149,9 @@ class Kept:
         self.ledger.last = {(group, address): when for group, address, when in at.execute("SELECT * FROM alert_last")}
         self.rows = list(read_rows(at, "state != 'done'"))
         self.silences = {id_: Silence.from_json(json.loads(body)) for id_, body in at.execute("SELECT * FROM alert_silences")}
-        self.health: dict[str, JsonObject] = {a: json.loads(body) for a, body in at.execute("SELECT * FROM alert_health")}
-        self.digest: dict[str, JsonObject] = {a: json.loads(body) for a, body in at.execute("SELECT * FROM alert_digest")}
-        self.notes: dict[str, str] = dict(at.execute("SELECT key, value FROM alert_notes"))
+        self.health = {a: json.loads(body) for a, body in at.execute("SELECT * FROM alert_health")}
+        self.digest = {a: json.loads(body) for a, body in at.execute("SELECT * FROM alert_digest")}
+        self.notes = dict(at.execute("SELECT key, value FROM alert_notes"))
 
 
 def read_rows(at: sqlite3.Connection, where: str, values: Iterable[Any] = ()) -> Iterable[Row]:

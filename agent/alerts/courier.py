@@ -1,0 +1,296 @@
+"""The courier: the organ that turns incidents into messages and sees to it that they arrive.
+
+Two kinds of tasks. One looks: takes new incident events, runs the pipeline, and commits what follows from it together with the
+cursor. One for each address sends: lease, send, mark, each step committed before the next. A kill anywhere loses nothing: what
+was not committed is found again, and what may have been sent is sent again with the same id.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import sqlite3
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from random import Random
+
+from agent.alerting import Alerts, Receiver
+from agent.alerts.addresses import addresses_of
+from agent.alerts.intake import Bound, alert_of
+from agent.alerts.letters import letter
+from agent.alerts.model import Address, Alert, Outcome, Row, Send
+from agent.alerts.outbox import Outbox
+from agent.alerts.plan import plan
+from agent.alerts.routing import Router
+from agent.alerts.silences import Maintenance, Mute, Silence
+from agent.alerts.stages import Context, pipeline
+from agent.alerts.tables import Kept, Writes
+from agent.alerts.trouble import say, trouble, trouble_id, troubles
+from agent.engine.incident import IncidentEvent
+from agent.host.clock import Clock
+from agent.host.lane import Stalled, aside
+from agent.store.state import State
+from agent.yamlfile import Text
+
+log = logging.getLogger("anfl.alerts")
+
+Feed = Callable[[sqlite3.Connection, int, int], list[IncidentEvent]]
+"""Incident events after a number, at most so many, oldest first."""
+
+LOOK_MOST_S = 30.0
+LOOK_LEAST_S = 0.2
+STORM_S = 1.0
+"""Between two looks while events come by the hundred."""
+MOST_EVENTS = 500
+TRY_AGAIN_S = 1.0
+KEEP_SILENCES_S = 7 * 86400.0
+
+
+def receivers_or_default(receivers: tuple[Receiver, ...], state_dir: str) -> tuple[Receiver, ...]:
+    """The configured ones; without any, a file below the state folder, so that nothing is told to nobody."""
+    if any(r.type != "heartbeat" for r in receivers):
+        return receivers
+    return (*receivers, Receiver(Text("local"), "file", path=str(Path(state_dir) / "alerts.jsonl")))
+
+
+class Courier:
+    """One organ: it may not fail. ``send`` is how a message goes out; ``feed`` is where incident events are read."""
+
+    def __init__(
+        self,
+        settings: Alerts,
+        receivers: tuple[Receiver, ...],
+        host: str,
+        state: State,
+        clock: Clock,
+        feed: Feed,
+        send: Send,
+        *,
+        env: Mapping[str, str] | None = None,
+        random: Random | None = None,
+    ) -> None:
+        self.settings = settings
+        self.receivers = receivers
+        self.host = host
+        self.router = Router(settings, receivers, host)
+        self.outbox = Outbox.empty()
+        self.silences: dict[str, Silence] = {}
+        self.digest: dict[str, dict[str, object]] = {}
+        self.book: dict[str, tuple[Address, ...]] = {}
+        self.addresses: dict[str, Address] = {}
+        self.bound = Bound((), settings.group_by, host)
+        self.sent: dict[tuple[str, str], int] = {}  # (address, ending) → attempts
+        self._maintenance = [Maintenance.of(w) for w in settings.maintenance]
+        self.state, self.clock, self.send = state, clock, send
+        self._feed = feed
+        self._env = os.environ if env is None else env
+        self._random = random or Random()
+        self._lock = asyncio.Lock()
+        self._hint = asyncio.Event()
+        self._bells: dict[str, asyncio.Event] = {}
+        self._cursor = 0
+        self._read = True
+        self._started = 0.0
+
+    # ------------------------------------------------------------------------------------------ life
+
+    async def open(self) -> None:
+        """Read what was kept; the state must be open."""
+        found = await aside(lambda: [(r, addresses_of(r, self._env)) for r in self.receivers if r.type != "heartbeat"])
+        self.book = {str(r.name): addresses for r, addresses in found}
+        self.addresses = {a.name: a for addresses in self.book.values() for a in addresses}
+        kept = await self.state.read(Kept)
+        self.outbox = Outbox(kept, self.addresses, self._random)
+        self.silences, self.digest = kept.silences, kept.digest
+        self._cursor = int(kept.notes.get("cursor", 0))
+        self.bound = Bound(kept.ledger.alerts.values(), self.settings.group_by, self.host)
+        self._started = self.clock.now()
+        self._bells = {name: asyncio.Event() for name in self.addresses}
+        writes = Writes()
+        if dropped := self.outbox.recover(writes):
+            log.warning("%d messages for receivers that are configured no more were dropped", dropped)
+        for alert in [a for a in kept.ledger.alerts.values() if a.avoid and a.labels.get("receiver") not in self.addresses]:
+            self._put(replace(alert, status="resolved", closed=self._started, ending="gone"), writes)
+        await self.commit(writes)
+
+    async def run(self) -> None:
+        """Look and send until cancelled."""
+        async with asyncio.TaskGroup() as group:
+            group.create_task(self._looks(), name="alerts-look")
+            for name in self.addresses:
+                group.create_task(self._sends(name), name=f"alerts-{name}")
+
+    def hint(self) -> None:
+        """There may be new events, or something else changed."""
+        self._read = True
+        self._hint.set()
+
+    async def commit(self, writes: Writes) -> None:
+        """Keep changes; again until they are kept: they are the same however often they are made."""
+        told = False
+        while writes:
+            try:
+                await self.state.write(writes)
+            except Stalled as stall:
+                if not told:
+                    log.error("alerts cannot be kept, trying on: %s", stall)
+                told = True
+                await self.clock.sleep(TRY_AGAIN_S)
+            else:
+                return
+
+    # ------------------------------------------------------------------------------------------ looking
+
+    async def _looks(self) -> None:
+        while True:
+            self._hint.clear()
+            wake, many = await self.look()
+            wait = LOOK_MOST_S if wake is None else min(LOOK_MOST_S, max(LOOK_LEAST_S, wake - self.clock.now()))
+            await self.clock.sleep(STORM_S if many else LOOK_LEAST_S)
+            await self._until(self._hint, wait - LOOK_LEAST_S)
+
+    async def look(self) -> tuple[float | None, bool]:
+        """One look: when the next is due, and whether events come in crowds."""
+        async with self._lock:
+            writes, many = Writes(), False
+            if self._read:
+                many = await self._take_events(writes)
+            wake, posted = self._plan(writes)
+            await self.commit(writes)
+        for name in posted:
+            self._bells[name].set()
+        return wake, many
+
+    async def _take_events(self, writes: Writes) -> bool:
+        self._read = False
+        events = await self._events()
+        now = self.clock.now()
+        for event in {e.incident: e for e in events}.values():
+            before = self.outbox.ledger.alerts.get(str(event.incident))
+            alert = alert_of(event.told, before, now)
+            if before is None and alert.ending == "merged":
+                continue
+            if before is None and not self.bound.takes(alert):
+                continue
+            self._put(alert, writes)
+            self._to_digest(alert, writes)
+        if events:
+            self._cursor = events[-1].seq
+            writes.note("cursor", str(self._cursor))
+        self._read = len(events) == MOST_EVENTS
+        return len(events) >= MOST_EVENTS // 5
+
+    async def _events(self) -> list[IncidentEvent]:
+        try:
+            return await self.state.read(lambda at: self._feed(at, self._cursor, MOST_EVENTS))
+        except Stalled as stall:
+            log.warning("incident events cannot be read, trying on: %s", stall)
+            self._read = True
+            return []
+
+    def _plan(self, writes: Writes) -> tuple[float | None, set[str]]:
+        at = self.context()
+        ledger = self.outbox.ledger
+        made = plan(pipeline(ledger.alerts.values(), at), ledger, self.book, at)
+        self.outbox.apply(made, writes)
+        for id_ in made.forgotten:
+            self.bound.forget(id_)
+        notes = troubles(self.outbox.health)
+        for draft in made.drafts:
+            said = [note for name, note in notes.items() if name != draft.address.name]
+            told = letter(draft, self.settings, self.host, at.now, self.bound.folded.get(draft.group, 0), said)
+            row = Row(draft.event, draft.address.name, draft.group, "pending", at.now, at.now, told, draft.marks)
+            self.outbox.post(row, writes, draft.merge)
+        return made.wake, {draft.address.name for draft in made.drafts}
+
+    def context(self) -> Context:
+        """What the pipeline goes by now."""
+        mutes: Sequence[Mute] = [*self.silences.values(), *self._maintenance]
+        now = self.clock.now()
+        live = [m for m in mutes if not isinstance(m, Silence) or now < m.ends]
+        return Context(now, self.host, self.settings, self.router, live, self._started, key=self.state.identity)
+
+    def _put(self, alert: Alert, writes: Writes) -> None:
+        self.outbox.ledger.alerts[alert.id] = alert
+        writes.alert(alert)
+
+    def _to_digest(self, alert: Alert, writes: Writes) -> None:
+        """What is not worth a message of its own may be worth a line a day."""
+        wanted = self.settings.digest
+        if wanted.receivers and alert.severity.word in wanted.severity:
+            line: dict[str, object] = {
+                "opened": alert.opened,
+                "closed": alert.closed,
+                "title": alert.title,
+                "cause": alert.cause or alert.tree,
+            }
+            self.digest[alert.id] = line
+            writes.digest(alert.id, line)
+
+    # ------------------------------------------------------------------------------------------ sending
+
+    async def _sends(self, name: str) -> None:
+        bell = self._bells[name]
+        while True:
+            bell.clear()
+            row, due = await self._lease(name)
+            if row is None:
+                await self._until(bell, LOOK_MOST_S if due is None else due - self.clock.now())
+                continue
+            outcome = await self.send(self.addresses[name], row.payload)
+            await self._settle(row, outcome)
+
+    async def _lease(self, name: str) -> tuple[Row | None, float | None]:
+        async with self._lock:
+            row, due = self.outbox.next(name, self.clock.now())
+            if row is None:
+                return None, due
+            writes = Writes()
+            leased = self.outbox.lease(row, writes)
+            await self.commit(writes)
+            return leased, None
+
+    async def _settle(self, row: Row, outcome: Outcome) -> None:
+        async with self._lock:
+            before = self.outbox.health[row.address]
+            writes = Writes()
+            self.outbox.settle(row, outcome, self.clock.now(), writes)
+            self.note_trouble(row.address, writes)
+            await self.commit(writes)
+        key = (row.address, outcome.ending)
+        self.sent[key] = self.sent.get(key, 0) + 1
+        say(row.address, before.word, self.outbox.health[row.address])
+        self._hint.set()
+
+    def note_trouble(self, name: str, writes: Writes) -> None:
+        """An alert of our own when an address is parked, and its end when messages arrive there again."""
+        known = self.outbox.ledger.alerts.get(trouble_id(name))
+        made = trouble(self.addresses[name], self.outbox.health[name], known, self.clock.now())
+        if made is not None:
+            self._put(made, writes)
+
+    # ------------------------------------------------------------------------------------------ helpers
+
+    async def locked(self, change: Callable[[Writes], None]) -> None:
+        """A change by hand, kept when this returns; everybody looks again."""
+        async with self._lock:
+            writes = Writes()
+            change(writes)
+            await self.commit(writes)
+        self._hint.set()
+        for bell in self._bells.values():
+            bell.set()
+
+    async def _until(self, event: asyncio.Event, seconds: float) -> None:
+        """Until the event or so many seconds have passed."""
+        if seconds <= 0 or event.is_set():
+            return
+        loop = asyncio.get_running_loop()
+        waits = {loop.create_task(event.wait()), loop.create_task(self.clock.sleep(seconds))}
+        try:
+            await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            for task in waits:
+                task.cancel()

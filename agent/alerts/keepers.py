@@ -1,0 +1,124 @@
+"""What goes on beside incidents: heartbeats, alerts an Alertmanager must be told again, the daily digest."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import logging
+from collections.abc import Callable
+from datetime import datetime, timedelta
+
+from agent.alerting import Digest, Receiver
+from agent.alerts.courier import Courier
+from agent.alerts.letters import entry
+from agent.alerts.message import notice
+from agent.alerts.model import Address, Row
+from agent.alerts.tables import Writes
+from agent.engine.report import when
+from agent.matching import clock_minutes, parse_zone
+from agent.model import JsonObject
+
+log = logging.getLogger("anfl.alerts")
+
+SHOWN_IN_DIGEST = 50
+
+
+class Keepers:
+    """Tasks beside the courier; ``healthy`` says whether the agent does its work: only then it gives signs of life."""
+
+    def __init__(self, courier: Courier, healthy: Callable[[], bool]) -> None:
+        self._courier = courier
+        self._healthy = healthy
+        self.last_beat: dict[str, float] = {}
+
+    async def run(self) -> None:
+        """Until cancelled."""
+        courier = self._courier
+        async with asyncio.TaskGroup() as group:
+            for receiver in courier.receivers:
+                if receiver.type == "heartbeat":
+                    group.create_task(self._beats(receiver), name=f"alerts-{receiver.name}")
+            for address in courier.addresses.values():
+                if address.receiver.type == "alertmanager":
+                    group.create_task(self._tells_again(address), name=f"alerts-again-{address.name}")
+            if courier.settings.digest.receivers:
+                group.create_task(self._digests(courier.settings.digest), name="alerts-digest")
+
+    async def _beats(self, receiver: Receiver) -> None:
+        """A dead-man's switch: whoever waits for this alarms when it stays away."""
+        courier, failing = self._courier, False
+        while True:
+            if self._healthy():
+                outcome = await courier.send(Address(receiver.name, receiver), {})
+                if outcome.ending == "done":
+                    self.last_beat[receiver.name] = courier.clock.now()
+                if failing != (outcome.ending != "done"):
+                    failing = not failing
+                    log.log(logging.WARNING if failing else logging.INFO, "heartbeat %s: %s", receiver.name, outcome.why or "ok")
+            await courier.clock.sleep(receiver.every)
+
+    async def _tells_again(self, address: Address) -> None:
+        """What fires there ends by itself unless it is told again; nothing depends on one of these arriving."""
+        while True:
+            await self._courier.clock.sleep(address.receiver.every)
+            alerts = self.still_firing(address)
+            if alerts and not self._courier.outbox.health[address.name].parked:
+                await self._courier.send(address, {"alertmanager": alerts})
+
+    def still_firing(self, address: Address) -> list[JsonObject]:
+        """All that an Alertmanager was told and that still fires."""
+        courier = self._courier
+        known = courier.outbox.ledger.alerts
+        marks = [m for told in courier.outbox.ledger.told.values() for m in told.get(address.name, {}).values()]
+        return [
+            entry(known[m.alert], m, courier.settings, courier.host)
+            for m in marks
+            if m.status == "firing" and m.alert in known and known[m.alert].status == "firing"
+        ]
+
+    async def _digests(self, digest: Digest) -> None:
+        while True:
+            now = self._courier.clock.now()
+            due = next_time(digest, now)
+            await self._courier.clock.sleep(due - now)
+            await self.send_digest(digest, due)
+
+    async def send_digest(self, digest: Digest, due: float) -> None:
+        """One message with a line for each alert since the last one; none without any."""
+        courier = self._courier
+        if not courier.digest:
+            return
+
+        def change(writes: Writes) -> None:
+            lines = [_line(line) for line in sorted(courier.digest.values(), key=lambda line: str(line["opened"]))]
+            more = len(lines) - SHOWN_IN_DIGEST
+            lines = lines[:SHOWN_IN_DIGEST] + ([f"and {more} more: anfl-agent incidents list --all"] if more > 0 else [])
+            event = hashlib.sha256(f"{courier.host}|digest|{due}".encode()).hexdigest()[:16]
+            now = courier.clock.now()
+            told = notice(event, "digest", f"{len(courier.digest)} notices", lines, courier.host, now, "notice")
+            for name in digest.receivers:
+                for address in courier.book.get(name, ()):
+                    group = f"digest:{event}"
+                    courier.outbox.post(Row(event, address.name, group, "pending", now, now, told), writes)
+            for id_ in list(courier.digest):
+                writes.digest(id_, None)
+            courier.digest.clear()
+
+        await courier.locked(change)
+
+
+def next_time(digest: Digest, now: float) -> float:
+    """When the next digest is due, in its own time zone."""
+    zone, minutes = parse_zone(digest.zone), clock_minutes(digest.at)
+    local = datetime.fromtimestamp(now, zone)
+    due = local.replace(hour=minutes // 60 % 24, minute=minutes % 60, second=0, microsecond=0)
+    if due <= local:
+        due = (due + timedelta(days=1)).replace(tzinfo=zone)
+    return due.timestamp()
+
+
+def _line(line: dict[str, object]) -> str:
+    opened, closed = line["opened"], line["closed"]
+    assert isinstance(opened, float | int)
+    until = f" until {when(closed)}" if isinstance(closed, float | int) else ", not over"
+    return f"{when(opened)}{until}: {line['cause']}: {line['title']}"
