@@ -31,6 +31,7 @@ from agent.incidents.desk import Desk
 from agent.model import Collector, JsonObject, Metric, View
 from agent.store.state import Room, State
 from agent.watch import Watch
+from agent.web.incidents import IncidentsApi
 from agent.web.metrics import OwnCounters
 from agent.web.page import Page
 from agent.web.server import MetricsServer
@@ -83,7 +84,7 @@ class Daemon:
         metrics: list[Metric] = [*Watch.metrics, *State.metrics, *(m for source in sources for m in source.metrics)]
         self.page = Page(self.agent.ring, metrics, self._own.render, self._own.rendered)
         self._server = MetricsServer(self.page, self._own, self._health)
-        self._socket = AgentSocket(config.socket, self, everyone=_looks_at_all())
+        self._socket = AgentSocket(config.socket, self, everyone=_looks_at_all(), more=IncidentsApi(self.desk, self.state).routes())
         self._notify = Notifier()
         self._stop = asyncio.Event()
         self._hangup = asyncio.Event()

@@ -20,6 +20,7 @@ from agent.host import procstat
 from agent.model import Column, JsonObject, Labels, View
 from agent.web import peer
 from agent.web.guard import FAILED, Routes, error_json, log, refusal, reply
+from agent.web.request import body, caller
 
 MAX_WINDOW_S = 86400.0
 _ASKED: dict[str, type | tuple[type, ...]] = {
@@ -66,14 +67,14 @@ class Api:
 
     async def _status(self, request: web.BaseRequest) -> web.StreamResponse:
         told = self._backend.status()
-        if not _peer(request).may(None):  # what was found in other people's programs is theirs
+        if not caller(request).may(None):  # what was found in other people's programs is theirs
             told = {**told, "diagnoses": []}
         return reply(told)
 
     async def _diagnose(self, request: web.BaseRequest) -> web.StreamResponse:
-        asked = check_asked(await _json(request))
-        caller = _peer(request)
-        if not caller.may(_owner(asked.get("pid"))):
+        asked = check_asked(await body(request))
+        who = caller(request)
+        if not who.may(_owner(asked.get("pid"))):
             what = f"process {asked['pid']} belongs to somebody else" if asked.get("pid") else "the host is everybody's"
             mend = f"name a process of your own with --pid, or ask as root or as a member of the group {peer.GROUP}"
             return refusal(403, AgentError(f"not allowed: {what}", help=mend, exit_code=3))
@@ -147,13 +148,6 @@ async def _stream(request: web.BaseRequest, lines: AsyncIterator[JsonObject]) ->
     return response
 
 
-async def _json(request: web.BaseRequest) -> Any:
-    try:
-        return json.loads(await request.text() or "{}")
-    except ValueError:
-        raise UsageError("the body is not JSON") from None
-
-
 def _window(text: str) -> float:
     try:
         window = float(text)
@@ -162,11 +156,6 @@ def _window(text: str) -> float:
     if not 0 < window <= MAX_WINDOW_S:
         raise UsageError("window must be seconds between 0 and a day")
     return window
-
-
-def _peer(request: web.BaseRequest) -> peer.Peer:
-    assert request.transport is not None
-    return peer.of(request.transport.get_extra_info("socket"))
 
 
 def _owner(pid: int | None) -> int | None:

@@ -14,7 +14,7 @@ from aiohttp import web
 from agent.errors import AgentError
 from agent.web import peer
 from agent.web.api import Api, Backend
-from agent.web.guard import Guarded
+from agent.web.guard import Guarded, Routes
 
 PROBE_S = 1.0
 
@@ -23,13 +23,13 @@ class AgentSocket:
     """The agent's socket, there from ``start`` to ``stop``.
 
     ``everyone`` lets every local user connect (they may ask about their own processes): for the agent of the whole host. Else
-    only its own user and the group ``anfl-agent`` get in.
+    only its own user and the group ``anfl-agent`` get in. ``more`` are routes of other parts than the agent itself.
     """
 
-    def __init__(self, path: str, backend: Backend, *, everyone: bool = False) -> None:
+    def __init__(self, path: str, backend: Backend, *, everyone: bool = False, more: Routes | None = None) -> None:
         self.path = path
         self._everyone = everyone
-        self._routes = Api(backend).routes()
+        self._routes = Api(backend).routes() | (more or {})
         self._runner: web.ServerRunner | None = None
         self._inode: tuple[int, int] | None = None
 
