@@ -35,14 +35,13 @@ class Entities:
 
     @staticmethod
     def of(round: Round) -> Entities:
-        """Read once a round."""
-        known: Entities | None = round.memo.get("entities")
-        if known is not None:
-            return known
-        live, users = round.live("process_info"), round.live(ON_GPU)
-        info, trees, on_gpu = round.lasting("families", (live, users), lambda: _families(live, users))
-        known = round.memo["entities"] = Entities(round, info, trees, on_gpu, round.lasting("instances", (live, users), dict))
-        return known
+        """Read once a round. The round keeps what was read, not this: it would keep itself alive, with all its columns."""
+        known = round.memo.get("entities")
+        if known is None:
+            live, users = round.live("process_info"), round.live(ON_GPU)
+            families = round.lasting("families", (live, users), lambda: _families(live, users))
+            known = round.memo["entities"] = (*families, round.lasting("instances", (live, users), dict))
+        return Entities(round, *known)
 
     def subject(self, pid: str) -> str:
         """The pid of the root of a process's tree; itself where nothing is known."""

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import gc
+import weakref
+
 from agent.engine.diagnose import Scope, assess
 from agent.engine.entities import Entities
 from agent.engine.rounds import Round
@@ -152,3 +155,16 @@ def test_a_gpu_can_be_asked_about() -> None:
     """Only that one is looked at, though one program uses both."""
     told = assess(rule_set(GPU, SLOW), node(), Scope(Target("gpu", "GPU 1", uuid="GPU-1"), (1, 2, 3)), {})
     assert {dict(w.labels)["uuid"] for w in told.walks if w.tree.name == "gpu"} == {"GPU-1"}
+
+
+def test_a_round_ends_with_its_last_user() -> None:
+    """Nothing it made holds it: its columns are given back at once, not when the garbage collector comes by."""
+    view = host()
+    gone = weakref.ref(view)
+    gc.disable()
+    try:
+        assess(rule_set(PROCESS), view, Scope(Target("host"), (1, 2, 3)), {})
+        del view
+        assert gone() is None
+    finally:
+        gc.enable()
