@@ -8,13 +8,14 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+from agent.engine import looks
 from agent.engine.diagnose import Assessment, Scope, assess
 from agent.engine.rounds import RoundCache
 from agent.engine.trees import RuleSet
 from agent.engine.walk import ProbeKey, ProbeRequest
 from agent.host.clock import Clock
 from agent.host.tools import ProbeTools
-from agent.model import Evidence, Probe, View
+from agent.model import Event, Evidence, Probe, View
 
 log = logging.getLogger("anfl.investigate")
 
@@ -69,6 +70,8 @@ class Investigator:
     clock: Clock
     ledger: Ledger = field(default_factory=Ledger)
     heavy: asyncio.Lock = field(default_factory=asyncio.Lock)
+    note: Callable[[Event], None] = lambda look: None
+    """Told of every look: the recording keeps it."""
 
     async def run(
         self, view: Callable[[], View], scope: Callable[[], Scope], tools: ProbeTools, limits: Limits, progress: Progress
@@ -93,7 +96,9 @@ class Investigator:
         except Exception as error:  # a plug-in may fail in any way; the diagnosis goes on without it
             log.exception("probe %s failed", name)
             evidence = Evidence(name, because=f"{name} failed: {type(error).__name__}: {error}", try_="see the agent's log")
-        return evidence if evidence.took_s else replace(evidence, took_s=self.clock.monotonic() - began)
+        evidence = evidence if evidence.took_s else replace(evidence, took_s=self.clock.monotonic() - began)
+        self.note(looks.event(request.key, evidence, self.clock.now()))
+        return evidence
 
 
 class _Case:

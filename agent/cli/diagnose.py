@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import shutil
+import time
 from typing import Any
 
 import click
@@ -34,7 +35,8 @@ class Duration(click.ParamType[float]):
 @click.option("--unit", help="The systemd unit that suffers.")
 @click.option("--gpu", help="The GPU that suffers (index or UUID).")
 @click.option("--for", "for_s", type=Duration(), default="15s", show_default=True, help="How long it may sample.")
-@click.option("--since", type=Duration(), help="Look back this far (needs a running agent, or its recording).")
+@click.option("--since", type=Duration(), help="Look back this far: with --at from there, else from now (needs a running agent).")
+@click.option("--at", help="A moment of the recording, such as 03:12, 2026-11-23 03:12 or '20m ago'.")
 @click.option("--deep", is_flag=True, help="Allow longer looks: up to 60 s of drill-down instead of 15 s.")
 @click.option("--gentle", is_flag=True, help="Attach no debugger to any process.")
 @click.option("--local", is_flag=True, help="Do not ask the running agent; sample here.")
@@ -42,7 +44,7 @@ class Duration(click.ParamType[float]):
 @click.option("--plugin", is_flag=True, help="One line and exit codes of the monitoring-plugin convention.")
 @click.option("-q", "--quiet", is_flag=True, help="No progress lines.")
 @click.pass_context
-def command(ctx: click.Context, /, as_json: bool, plugin: bool, quiet: bool, local: bool, **asked: Any) -> int:
+def command(ctx: click.Context, /, as_json: bool, plugin: bool, quiet: bool, local: bool, at: str | None, **asked: Any) -> int:
     """Name the root cause of what a process or the host suffers from, with evidence.
 
     TREE is one or more of the diagnosis trees (latency, memory, throughput, host …); without any, all are walked. Without --pid
@@ -59,8 +61,11 @@ def command(ctx: click.Context, /, as_json: bool, plugin: bool, quiet: bool, loc
     config = configuration.load(ctx.obj["config"])
     request = {key: list(value) if isinstance(value, tuple) else value for key, value in asked.items()}
     try:
-        diagnosis = None if local else _ask_daemon(config, request, progress)
-        if diagnosis is None:
+        if at is not None:
+            diagnosis = _rewound(config, at, asked, progress)
+        elif (answer := None if local else _ask_daemon(config, request, progress)) is not None:
+            diagnosis = answer
+        else:
             diagnosis = asyncio.run(_burst(config, request, progress))
     finally:
         progress.done()
@@ -73,6 +78,24 @@ def command(ctx: click.Context, /, as_json: bool, plugin: bool, quiet: bool, loc
         columns = shutil.get_terminal_size((100, 40)).columns
         click.echo(terminal.render(diagnosis, colour=colour(), width=min(columns, 120)), nl=False)
     return terminal.exit_code(diagnosis)
+
+
+def _rewound(config: configuration.Config, at: str, asked: dict[str, Any], progress: Progress) -> dict[str, Any]:
+    """The diagnosis of a recorded moment."""
+    from agent import past, plugins
+    from agent.moments import parse_moment
+    from agent.store.recording import Recording
+
+    if asked["unit"] is not None or asked["gpu"] is not None:
+        raise UsageError("--at looks at the whole host or one --pid", help="leave --unit and --gpu out")
+    began = time.monotonic()
+    try:
+        moment = parse_moment(at, time.time())
+    except ValueError as error:
+        raise UsageError(f"--at: {error}") from None
+    rules = plugins.rules_or_raise(plugins.installed(), config)
+    rewound = past.rewind(Recording(config.recording_dir), rules, moment, asked["since"] or config.budget.history, progress)
+    return past.diagnose(rewound, rules, pid=asked["pid"], trees=asked["trees"], took_s=time.monotonic() - began)
 
 
 def _ask_daemon(config: configuration.Config, request: dict[str, Any], progress: Progress) -> dict[str, Any] | None:
