@@ -114,8 +114,7 @@ class Daemon:
         finally:
             self._notify.stopping("goodbye")
             await self._end_diagnoses()
-            for organ in self.organs:
-                await organ.end(self._reason)
+            await self._end_organs()
             await self.state.close()
             await asyncio.gather(self._server.stop(), self._socket.stop())
             self.agent.close()
@@ -142,6 +141,14 @@ class Daemon:
     def _end(self, reason: str) -> None:
         self._reason = reason
         self._stop.set()
+
+    async def _end_organs(self) -> None:
+        """One that fails here must not keep the others from their goodbye, nor hide why the agent ends."""
+        for organ in self.organs:
+            try:
+                await organ.end(self._reason)
+            except Exception:
+                log.exception("%s did not end in order", organ.name)
 
     def _recorder(self) -> Flight:
         about = {"host": socket.gethostname(), "agent_version": __version__, "boot_id": boot_id()}
