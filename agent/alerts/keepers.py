@@ -6,7 +6,7 @@ import asyncio
 import hashlib
 import logging
 from collections.abc import Callable
-from datetime import datetime, timedelta
+from datetime import datetime, timedelta, tzinfo
 
 from agent.alerting import Digest, Receiver
 from agent.alerts.courier import Courier
@@ -15,6 +15,7 @@ from agent.alerts.message import notice
 from agent.alerts.model import Address, Row
 from agent.alerts.tables import Writes
 from agent.engine.report import when
+from agent.host.lane import aside
 from agent.matching import clock_minutes, parse_zone
 from agent.model import JsonObject
 
@@ -77,9 +78,10 @@ class Keepers:
         ]
 
     async def _digests(self, digest: Digest) -> None:
+        zone = await aside(lambda: parse_zone(digest.zone))  # its file is read once
         while True:
             now = self._courier.clock.now()
-            due = next_time(digest, now)
+            due = next_time(digest.at, zone, now)
             await self._courier.clock.sleep(due - now)
             await self.send_digest(digest, due)
 
@@ -107,9 +109,9 @@ class Keepers:
         await courier.locked(change)
 
 
-def next_time(digest: Digest, now: float) -> float:
-    """When the next digest is due, in its own time zone."""
-    zone, minutes = parse_zone(digest.zone), clock_minutes(digest.at)
+def next_time(at: str, zone: tzinfo, now: float) -> float:
+    """When it is next that time of day in a time zone."""
+    minutes = clock_minutes(at)
     local = datetime.fromtimestamp(now, zone)
     due = local.replace(hour=minutes // 60 % 24, minute=minutes % 60, second=0, microsecond=0)
     if due <= local:

@@ -165,5 +165,11 @@ def read_rows(at: sqlite3.Connection, where: str, values: Iterable[Any] = ()) ->
         )  # fmt: skip
 
 
+def last_done(at: sqlite3.Connection, most: int) -> list[Row]:
+    """The messages that arrived last, oldest first."""
+    found = at.execute("SELECT done FROM alert_outbox WHERE state = 'done' ORDER BY done DESC LIMIT 1 OFFSET ?", (most,)).fetchone()
+    return sorted(read_rows(at, "state = 'done' AND done > ?", found or (0.0,)), key=lambda row: row.done or 0.0)
+
+
 def _dumps(value: JsonObject) -> str:
     return json.dumps(value, separators=(",", ":"), ensure_ascii=False)
