@@ -140,8 +140,9 @@ class Nvml:
         except (TimedOut, Died) as trouble:
             self._blame(trouble)
             return self._reading()
-        if "over" in reply:
-            self._over(reply["over"])
+        if "over" in reply:  # taken from under a process that had it open: a fresh one tells what is the matter
+            self._dismiss(child, False)
+            self._child, self._status, self._why = None, "starting", "NVML is being opened anew"
             return self._reading()
         self._count(reply)
         if "list" in reply:
@@ -223,7 +224,7 @@ class Nvml:
         return self._library.version
 
     def _over(self, code: int) -> None:
-        """NVML cannot be opened, or was taken from under the process."""
+        """NVML cannot be opened."""
         if self._child is not None:
             self._dismiss(self._child, False)
         self._child = None

@@ -18,16 +18,16 @@ class Pause:
     """Growing pauses between tries: 5, 10, 20, 40, 60 s."""
 
     until: float = 0.0
-    _next: float = FIRST_PAUSE_S
+    _last: float = 0.0
 
     def longer(self, now: float) -> None:
         """It failed again."""
-        self.until = now + self._next
-        self._next = min(2 * self._next, MOST_PAUSE_S)
+        self._last = min(2 * self._last, MOST_PAUSE_S) or FIRST_PAUSE_S
+        self.until = now + self._last
 
     def over(self) -> None:
         """It worked."""
-        self.until, self._next = 0.0, FIRST_PAUSE_S
+        self.until = self._last = 0.0
 
     def cut(self, now: float) -> None:
         """Something has changed: try at once."""
