@@ -72,6 +72,7 @@ class Agent:
     def after_round(self) -> None:
         """Once a tick: who is on a GPU matters, and the cgroup collector is told where the subjects live."""
         self._favour()
+        self._name_gpus()
         cgroups = self.collectors.get("cgroup")
         if cgroups is None or self.ring.ticks % SETTLE_TICKS not in (1, 2):
             return
@@ -81,6 +82,13 @@ class Agent:
             if known.get("cgroup"):
                 found.setdefault(known["cgroup"], int(known["pid"]))
         cgroups.watch(found)  # type: ignore[attr-defined]
+
+    def _name_gpus(self) -> None:
+        """The kernel names GPUs by PCI address; NVML knows their index and UUID."""
+        kernel_log: Any = self.collectors.get("kernel_log")
+        if kernel_log is not None and self.ring.ticks % SETTLE_TICKS in (1, 2):
+            known = [dict(kept.labels) for kept in self.ring.live("gpu_info")]
+            kernel_log.know_gpus({gpu["pci"]: (gpu["gpu"], gpu["uuid"]) for gpu in known})
 
     def _favour(self) -> None:
         processes = self.collectors.get("processes")
@@ -258,6 +266,9 @@ def build(
     if not burst:
         cache.keep()
     watch = Watch(collectors, _sink(ring), clock, lane, BURST_PERIOD_S)
+    kernel_log: Any = collectors.get("kernel_log")
+    if kernel_log is not None:
+        kernel_log.use(lambda: plugins.kernel_tables(config))
     investigator = Investigator(rules, found.probes, plugins.probe_settings(found, config), clock)
     investigator.note = lambda look: ring.add(ring.now, [look])
     return Agent(config, clock, ring, watch, collectors, found, rules, investigator, lane, burst)

@@ -65,6 +65,8 @@ def make_collectors(plugins: Plugins, config: Config) -> dict[str, Collector]:
         arguments, enabled = _arguments(make, config.collectors.get(name), (), problems)
         if name == "processes":
             arguments = {"top": config.subjects.top, "match": config.subjects.match} | arguments
+        if name == "kernel_log":
+            arguments = {"trust_user_records": config.kernel_log.trust_user_records} | arguments
         if name == "gpu_health":  # one NVML for both
             gpu: Any = made.get("gpu")
             same = {"library": gpu.library, "deadline": gpu.deadline, "proc": gpu.proc} if gpu is not None else {}
@@ -110,7 +112,8 @@ def read_rules(plugins: Plugins, config: Config, cache: YamlCache | None = None)
         raise ConfigError(f"no rules folder '{base}'", help="mend rules_dir", where=config.path or None)
     overlay = {k: v for folder in config.overlay_dirs() if folder.is_dir() for k, v in read_folder(folder).items()}
     parse = (cache or parsed_before(config)).parse
-    return load_rules(read_folder(base), plugins.catalog(), overlay=overlay, memory=config.budget.history, parse=parse)
+    rules, problems = load_rules(read_folder(base), plugins.catalog(), overlay=overlay, memory=config.budget.history, parse=parse)
+    return rules, problems + _wrong_tables(config)
 
 
 def read_folder(folder: Path) -> dict[str, str]:
@@ -138,6 +141,16 @@ def kernel_tables(config: Config) -> tables.Tables:
     site = [Path(config.rules_dir)] if config.rules_dir else []
     overlay = {path: text for folder in (*site, *config.overlay_dirs()) for path, text in _read_tables(folder).items()}
     return tables.load_tables(base, overlay)
+
+
+def _wrong_tables(config: Config) -> list[Problem]:
+    """Mistakes in a site's tables; the shipped ones alone are not read at a start."""
+    try:
+        if any(_read_tables(folder) for folder in config.overlay_dirs()):
+            kernel_tables(config)
+    except Problems as wrong:
+        return list(wrong.problems)
+    return []
 
 
 def _read_tables(folder: Path) -> dict[str, str]:

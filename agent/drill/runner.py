@@ -212,7 +212,8 @@ def _private_config(case: Case, place: Path) -> str:
     if case.kernel_log:
         log = place / "kernel.log"
         log.write_text("".join(f"{line}\n" for line in case.kernel_log), "utf-8")
-        config = merged(config, {"collectors": {"kernel_log": {"path": str(log)}}})
+        told = {"collectors": {"kernel_log": {"path": str(log)}}, "kernel_log": {"trust_user_records": True}}
+        config = merged(config, told)
     path = place / "config.yaml"
     path.write_text(json.dumps(merged(config, case.config), indent=1), "utf-8")
     return str(path)

@@ -11,8 +11,8 @@ from dataclasses import dataclass, field
 
 from agent.engine.kernel.record import Happening
 
-REMEMBER = 256
-"""So many incidents are open at once; the memory of older ones is given up."""
+MOST_TOPICS, MOST_OF_A_TOPIC, MOST_EVENTS = 512, 8, 6
+"""So many things, incidents of each and events of an incident are remembered, the newest; a flood must not cost more than that."""
 CHAIN_S = 60.0
 """Parts of one fault on one GPU: 48, 63 and 94 come within a second, 13 and 43 within some; a minute leaves room for retries."""
 SAME_S = 600.0
@@ -39,34 +39,59 @@ _SUBJECTS = ("iface", "server", "device", "array")
 
 @dataclass(eq=False)
 class _Incident:
-    """One open incident: its events' kinds and subjects, and when it last heard of one."""
+    """One open incident and its last events."""
 
     number: int
     trusted: bool | None
-    last: float | None
-    line: int
-    events: deque[Happening] = field(default_factory=lambda: deque(maxlen=32))
+    events: deque[Happening] = field(default_factory=lambda: deque(maxlen=MOST_EVENTS))
 
 
 class Incidents:
-    """Numbers events as they come."""
+    """Numbers events as they come. Incidents are looked up by what their events are about."""
 
     def __init__(self) -> None:
-        self._open: deque[_Incident] = deque(maxlen=REMEMBER)
+        self._topics: dict[str, deque[_Incident]] = {}
         self._count = 0
 
     def place(self, event: Happening) -> None:
         """Give the event the number of the incident it belongs to, or a new one."""
-        for incident in reversed(self._open):
-            if incident.trusted == event.record.trusted and any(_joined(e, event) for e in reversed(incident.events)):
-                break
-        else:
+        topics = _topics(event)
+        incident = self._home(event, topics)
+        if incident is None:
             self._count += 1
-            incident = _Incident(self._count, event.record.trusted, None, 0)
-            self._open.append(incident)
+            incident = _Incident(self._count, event.record.trusted)
         event.incident = incident.number
         incident.events.append(event)
+        for topic in topics:
+            known = self._topics.pop(topic, None) or deque(maxlen=MOST_OF_A_TOPIC)
+            if incident not in known:
+                known.append(incident)
+            self._topics[topic] = known  # the newest stand last
+        while len(self._topics) > MOST_TOPICS:
+            del self._topics[next(iter(self._topics))]
         _resolve(incident, event)
+
+    def _home(self, event: Happening, topics: tuple[str, ...]) -> _Incident | None:
+        for topic in topics:
+            for incident in reversed(self._topics.get(topic, ())):
+                if incident.trusted == event.record.trusted and any(_joined(e, event) for e in reversed(incident.events)):
+                    return incident
+        return None
+
+
+def _topics(event: Happening) -> tuple[str, ...]:
+    """What an event is about, so far as two events must share one of these to belong together."""
+    kind = event.kind
+    if kind in _GPU or kind in ("sxid", "pcie_aer"):
+        about = (f"pci {event.get('pci')}",)
+        return (*about, "fabric") if _fabric(event) or event.get("xid") in (45, 154) else about
+    for name, chain in (("storage", _STORAGE), ("stuck", _STUCK | _BROKEN), ("hardware", _HARDWARE)):
+        if kind in chain:
+            return (name,)
+    if kind.startswith(("nic_", "link_", "efa_")):
+        named = tuple(f"net {event.get(name)}" for name in ("iface", "device") if event.get(name) is not None)
+        return (*named, "net") if kind.startswith("nic_") or not named else named
+    return ("nfs",) if kind.startswith("nfs_") else (kind,)
 
 
 def _resolve(incident: _Incident, event: Happening) -> None:

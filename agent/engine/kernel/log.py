@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from agent.engine.kernel.record import Happening, Record, Value
 
 AGAIN_S = 60.0
 """The same record again within this is a repeat, later it is a new event."""
+KEEP_CHARACTERS = 1000
+"""So much of a record's text stays with its event."""
 NEAR_LINES = 40
 """How many lines may stand between the parts of one report: an OOM kill prints a table of tasks, an oops its registers."""
 
@@ -31,6 +35,8 @@ class Log:
             last.count += record.repeat
             last.last = moment
             return last
+        if len(record.text) > KEEP_CHARACTERS:
+            record = replace(record, text=record.text[:KEEP_CHARACTERS])
         made = Happening(kind, record, fields, key, record.repeat, moment, turn=self.turn, waits=waits)
         self.events.append(made)
         return made
@@ -47,8 +53,9 @@ class Log:
 
     def take(self, everything: bool = False) -> list[Happening]:
         """The events that are complete: those that wait for no more lines, or have waited since the last call."""
+        kept = [] if everything else [e for e in self.events if e.waits and e.turn == self.turn]
         done = [e for e in self.events if everything or not e.waits or e.turn < self.turn]
-        self.events = [] if len(done) == len(self.events) else [e for e in self.events if e not in done]
+        self.events = kept
         self.turn += 1
         return done
 

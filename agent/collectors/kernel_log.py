@@ -1,0 +1,211 @@
+"""The kernel log from the boot's start: Xids, OOM kills, hung tasks, disks, links, as events and as counters."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import ClassVar
+
+from agent.collectors._flood import Flood
+from agent.collectors._gpu_names import GpuNames
+from agent.collectors._kernel_metrics import KERNEL_METRICS
+from agent.collectors._tally import Tally
+from agent.data import folder
+from agent.engine.kernel import kmsg, show
+from agent.engine.kernel.lines import records
+from agent.engine.kernel.reader import KINDS, Reader
+from agent.engine.kernel.record import Happening, Record
+from agent.engine.kernel.tables import FILES, Tables, load_tables
+from agent.host.clock import Clock, SystemClock
+from agent.host.kmsg import DEVICE, Device, File
+from agent.host.mounts import LIMIT, parse_mountinfo
+from agent.host.procfs import read_once
+from agent.host.text import clean
+from agent.model import Event, Labels, Metric, Sample, Series, labels
+
+BATCH = 500
+LOOK_EVERY_S = 60.0
+TEXT = 300
+OVER = frozenset(("link_up", "nfs_ok"))
+"""Kinds that end something; they are events, but no errors of a device."""
+
+
+def shipped_tables() -> Tables:
+    """The tables as shipped."""
+    return load_tables({str(path): path.read_text("utf-8") for path in (folder("rules") / name for name in FILES)})
+
+
+@dataclass
+class Collector:
+    """Reads /dev/kmsg without waiting, at most ``budget`` seconds and ``most`` records a tick; the rest waits in the kernel's ring.
+
+    ``path`` names a private file to read in its stead (drills do): it is taken as read now, from its beginning. Records that are
+    not the kernel's are shown as events of doubtful origin and not counted, unless ``trust_user_records``; of a private file that
+    does not say who wrote a record the same holds.
+    """
+
+    metrics: ClassVar[tuple[Metric, ...]] = KERNEL_METRICS
+    may_block: ClassVar[bool] = False
+
+    interval: float = 1.0
+    timeout: float = 2.0
+    path: str = DEVICE
+    trust_user_records: bool = False
+    most: int = 20_000
+    budget: float = 0.4
+    proc: str = "/proc"
+    clock: Clock = field(default_factory=SystemClock, init=False, repr=False)
+    gpus: GpuNames = field(init=False, repr=False)
+    _tables: Tables | None = field(default=None, init=False, repr=False)
+    _totals: list[float] = field(default_factory=lambda: [0.0, 0.0], init=False, repr=False)
+
+    def __post_init__(self) -> None:
+        self._device = Device(self.path) if self.path == DEVICE else None
+        self._file = File(self.path) if self.path != DEVICE else None
+        self._reader, self._flood, self._tally = Reader(), Flood(), Tally()
+        self._joiner = kmsg.Joiner(self._reader.feed)
+        self._series = tuple(Series(m.name) for m in KERNEL_METRICS[:3])
+        self.gpus = GpuNames(self.proc)
+        self._read_tables: Callable[[], Tables] = shipped_tables
+        self._looked = -LOOK_EVERY_S
+        for kind in KINDS:
+            self._tally.add("kernel_events_total", labels(kind=kind))
+
+    def use(self, read: Callable[[], Tables]) -> None:
+        """Where the tables come from, a site's changes included; else as shipped. ``read`` is called when they are first needed."""
+        self._read_tables, self._tables = read, None
+
+    def know_gpus(self, gpus: Mapping[str, tuple[str, str]]) -> None:
+        """PCI address → index and UUID, from whoever asked the driver; before that they are read under /proc."""
+        self.gpus.know(gpus)
+
+    def close(self) -> None:
+        """Give the log back."""
+        door = self._device or self._file
+        if door is not None:
+            door.close()
+
+    def collect(self) -> Iterable[Sample | Event]:
+        """What was logged since the last call; Unavailable where the log may not be read."""
+        mono = self.clock.monotonic()
+        out: list[Sample | Event] = []
+        self._read(mono + self.budget)
+        self._begin_gpus(mono)
+        now, boot = self.clock.now(), self.clock.now() - mono
+        for happening in self._reader.take(everything=False):
+            out += self._tell(happening, now, boot, mono)
+        out += self._flood.due(mono)
+        lost = float(self._device.lost) if self._device is not None else 0.0
+        out += map(Sample, self._series, (self._totals[0], lost, self._totals[1]))
+        out += self._tally.samples()
+        return out
+
+    # ------------------------------------------------------------------------------------------ reading
+
+    def _read(self, until: float) -> None:
+        if self._file is not None:
+            self._take(records(self._file.lines(self.most * 200)), self._reader.feed)
+            return
+        assert self._device is not None
+        left = self.most
+        while left > 0 and self.clock.monotonic() < until:
+            batch = [*self._device.records(min(BATCH, left))]
+            parsed = (kmsg.parse(lines[0], lines[1:]) for lines in batch)
+            self._take((record for record in parsed if record is not None), self._joiner.take)
+            left -= len(batch)
+            if len(batch) < BATCH:
+                break
+        self._joiner.rest()
+
+    def _take(self, found: Iterable[Record], feed: Callable[[Record], None]) -> None:
+        for record in found:
+            self._totals[0] += 1
+            feed(record)
+
+    def _begin_gpus(self, mono: float) -> None:
+        """Every known GPU and class from 0 on."""
+        if mono - self._looked >= LOOK_EVERY_S:
+            self._looked = mono
+            self.gpus.look()
+        known = self.gpus.known()
+        if known:
+            for address in known:
+                gpu = self.gpus.labels(address, {})
+                for name in self.tables.classes:
+                    self._tally.add("gpu_xid_events_total", with_(gpu, "class", name))
+
+    @property
+    def tables(self) -> Tables:
+        """The tables in force; read when first needed."""
+        if self._tables is None:
+            self._tables = self._read_tables()
+        return self._tables
+
+    # ------------------------------------------------------------------------------------------ telling
+
+    def _tell(self, happening: Happening, now: float, boot: float, mono: float) -> list[Event]:
+        trusted = happening.record.trusted is True or self.trust_user_records
+        said = show.meaning(happening, self.tables)
+        gpu = self._gpu(happening)
+        if trusted:
+            self._count(happening, str(said["level"]), str(said.get("class")), gpu)
+        else:
+            self._totals[1] += happening.count
+        stamp = happening.record.stamp
+        when = now if self._file is not None or stamp is None else min(now, boot + stamp)
+        fields = {k: cleaned(v) for k, v in {**happening.fields, **said, **dict(gpu)}.items() if v is not None and v != ""}
+        if happening.kind.startswith("fs_") and (mount := self._mount(str(happening.get("device")))):
+            fields["mount"] = mount
+        fields |= {"kind": happening.kind, "incident": happening.incident}
+        event = Event(when, "kernel", gpu or (), clean(happening.record.text, TEXT), fields, trusted)
+        return self._flood.take((happening.same, trusted), event, happening.count, mono)
+
+    def _gpu(self, happening: Happening) -> Labels:
+        address = happening.get("pci")
+        if happening.kind not in GPU_KINDS or not isinstance(address, str):
+            return ()
+        return self.gpus.labels(address, self._reader.nvidia.uuids)
+
+    def _count(self, happening: Happening, level: str, class_: str, gpu: Labels) -> None:
+        add, count = self._tally.add, float(happening.count)
+        add("kernel_events_total", labels(kind=happening.kind), count)
+        if happening.kind == "xid" and gpu:
+            add("gpu_xid_total", with_(gpu, "xid", str(happening.get("xid"))), count)
+            add("gpu_xid_events_total", with_(gpu, "class", class_), count)
+        device = device_of(happening)
+        if device is not None and happening.kind not in OVER:
+            add("kernel_device_errors_total", labels(device=clean(device), kind=happening.kind, level=level), count)
+
+    def _mount(self, device: str) -> str | None:
+        """Where a device is mounted, as far as its name in the table of mounts is the kernel's own."""
+        try:
+            mounts = parse_mountinfo(read_once(f"{self.proc}/self/mountinfo", LIMIT))
+        except OSError:
+            return None
+        found = [m.mountpoint for m in mounts if m.source == f"/dev/{device}"]
+        return clean(min(found, key=len)) if found else None
+
+
+GPU_KINDS = frozenset(("xid", "gpu_fallen_off_bus", "gpu_init_failed", "gsp_timeout"))
+_DEVICES = ("iface", "device", "server", "array")
+
+
+def device_of(happening: Happening) -> str | None:
+    """The device an event names, other than a GPU: an interface, a disk, a server, a switch, a memory controller."""
+    for name in _DEVICES:
+        if (value := happening.get(name)) is not None:
+            return str(value)
+    for name, prefix in (("nvswitch", "nvswitch"), ("mc", "mc")):
+        if (value := happening.get(name)) is not None:
+            return f"{prefix}{value}"
+    return None
+
+
+def with_(of: Labels, name: str, value: str) -> Labels:
+    """The same labels and one more."""
+    return tuple(sorted((*of, (name, value))))
+
+
+def cleaned(value: str | float | bool) -> str | float:
+    """Text of the log made safe to show."""
+    return clean(value, TEXT) if isinstance(value, str) else value
