@@ -40,6 +40,7 @@ BENCHES = {
     "processes": Bench("The process sweep", ("--procs", "500", "--seconds", "8", "--warm", "15"), ("--rounds", "3")),
     "collect": Bench("The host's collectors", ("--blocks", "10")),
     "ring": Bench("An hour in memory", ("--seconds", "700")),
+    "recorder": Bench("The flight recorder", ("--seconds", "400", "--kills", "20", "--damages", "20")),
     "page": Bench("The page", ("--scrapes", "20")),
     "conditions": Bench("A judging round", ("--rounds", "15")),
     "leak_detector": Bench("Leak or no leak", ("--seeds", "5")),

@@ -19,7 +19,7 @@ from agent.store.framing import Framing
 from agent.store.recfile import Record
 from agent.store.recording import Key, Part, parts
 
-RECORD_S = 150.0
+RECORD_S = 100.0
 BLOCK_S = 300.0
 """Longer ones save another tenth and make reading one moment three times as long (bench/recorder.py)."""
 LEVEL = 3
