@@ -23,6 +23,7 @@ SHORT = {
     "drill": "start harmless faults and check that they are named",
     "kernel-log": "what kernel-log text says: Xids, OOM kills, hung tasks, disks, links",
     "files": "list or copy the files that ship with the agent",
+    "incidents": "what is or was wrong on this host: list, show, acknowledge, comment, assign, close",
     "rules": "check, test, list and explain the diagnosis trees",
     "run": "run the agent in the foreground",
     "sim": "simulated GPUs for any NVML client",

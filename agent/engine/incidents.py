@@ -72,7 +72,8 @@ def _fires(draft: Draft, seen: Seen) -> None:
         since=min(incident.since, new.onset),
         impact=union(incident.impact, seen.impact),
     )
-    draft.note(incident, "back" if back else "symptom", _sentence(new))
+    if len(incident.complaints) > 1 or incident.id not in draft.fresh:  # else the opening says it
+        draft.note(incident, "back" if back else "symptom", _sentence(new))
     draft.put(incident)
 
 

@@ -38,6 +38,15 @@ def render(diagnosis: Json, *, colour: bool = False, width: int = 100) -> str:
     return "\n".join(page.lines) + "\n"
 
 
+def causes(found: Sequence[Json], *, colour: bool = False, width: int = 100) -> list[str]:
+    """The lines of root causes by themselves, the first as the root cause."""
+    paint: Paint = (lambda text, code: f"\x1b[{CODES[code]}m{text}\x1b[0m") if colour else (lambda text, code: text)
+    page = _Page(paint, max(60, width))
+    for number, cause in enumerate(found):
+        page.cause(cause, first=number == 0)
+    return page.lines
+
+
 def plugin_line(diagnosis: Json) -> str:
     """One line in the monitoring-plugin convention (Nagios, NHC, Slurm prologs)."""
     word = {"ok": "OK", "warning": "WARNING", "critical": "CRITICAL", "unknown": "UNKNOWN"}[diagnosis["verdict"]]
