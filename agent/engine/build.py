@@ -11,7 +11,7 @@ from agent.engine.expr import Compiled, ExprError, Scope, compile_expr
 from agent.engine.treefile import CauseFile, CheckFile, SymptomFile, TreeFile
 from agent.engine.trees import Catalog, Cause, Check, ProbeSpec, Settings, Symptom, Tree
 from agent.errors import Problem
-from agent.model import Severity
+from agent.model import Kind, Severity
 from agent.yamlfile import Text, convert, did_you_mean
 
 _COSTS = ("free", "light", "heavy")
@@ -133,7 +133,9 @@ class TreeBuilder:
                 note.problem(name, f"a weight is above 0 and at most 1, got {weight:g}")
         if not file.support:
             note.problem(key, f"cause '{key}' has no 'support': nothing can make it active")
-        note.known(file.culprit, {*checks, *self._answers(), *OWN_LABELS, *self.file.each}, "check, answer or label")
+        lists = {m.name for m in self.catalog.metrics.values() if m.kind is Kind.INFO}
+        known = {*checks, *self._answers(), *OWN_LABELS, *self.file.each, *lists}
+        note.known(file.culprit, known, "check, answer, label or info series")
         return Cause(
             id=str(key),
             tree=tree,

@@ -149,8 +149,9 @@ def _families(live: Live, users: Live) -> Families:
         pid = labels.get("pid", "")
         whole = trees.get(info.get(pid, {}).get("subject") or pid, set())
         on_gpu.setdefault(labels.get("uuid", ""), set()).update(whole | {pid})
+    strangers = {labels["pid"]: labels for _, labels in users if "pid" in labels}  # NVML lists more than the agent watches
     return (
-        info,
+        {**strangers, **info},
         {subject: frozenset(pids) for subject, pids in trees.items()},
         {uuid: frozenset(pids) for uuid, pids in on_gpu.items() if uuid},
     )

@@ -7,7 +7,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from agent.engine.confidence import active
 from agent.engine.entities import CHAIN, Entities
 from agent.engine.graph import Active, Place
-from agent.engine.joins import GPU_LABELS
+from agent.engine.joins import GPU_LABELS, MOST_CULPRITS
+from agent.engine.rounds import Live
 from agent.engine.says import culprit, names_in
 from agent.engine.trees import Cause
 from agent.engine.walk import Outcome, Walk
@@ -67,7 +68,8 @@ def _target(cause: Cause, group: list[Walk], entities: Entities) -> Target:
 
 
 def culprits(cause: Cause, walk: Walk, entities: Entities) -> tuple[Culprit, ...]:
-    """Those the cause names (checks, answers, labels), or else of its required and supporting checks, in declared order."""
+    """Those the cause names (checks, answers, labels, info series), or else of its required and supporting checks, in their
+    order."""
     named = [c for name in cause.culprit for c in _named(name, walk, entities)]
     if not named:
         checks = dict.fromkeys((*cause.require, *cause.support))
@@ -85,10 +87,19 @@ def _named(name: str, walk: Walk, entities: Entities) -> Iterable[Culprit]:
     if name in walk.outcomes:
         return _of_check(walk.outcomes[name], entities)
     if name in CHAIN or name in walk.instance.labels:
-        kept = GPU_LABELS if name in GPU_LABELS else {name}  # a GPU is named by all three
+        kept = {name, *(GPU_LABELS if name == "pid" or name in GPU_LABELS else ())}  # a GPU is named by all three
         made = culprit(tuple((k, v) for k, v in sorted(walk.instance.labels.items()) if k in kept), entities)
         return [made] if made else []
+    if live := entities.round.live(name):
+        return _listed(live, walk, entities)
     return [c for o in walk.outcomes.values() if o.evidence is not None for c in o.evidence.culprits.get(name, ())]
+
+
+def _listed(live: Live, walk: Walk, entities: Entities) -> list[Culprit]:
+    """Everybody an info series names, as far as it is about the instance: who is on the GPU, who holds the old driver."""
+    here = {k: v for k, v in walk.instance.labels.items() if k in GPU_LABELS}
+    mine = [labels for labels, named in live if all(named.get(k, v) == v for k, v in here.items())]
+    return [c for labels in mine[:MOST_CULPRITS] if (c := culprit(labels, entities)) is not None]
 
 
 def _of_check(outcome: Outcome, entities: Entities) -> Iterable[Culprit]:

@@ -102,9 +102,8 @@ applies: "not absent(nvml_up, 10m)"
 symptom: {when: "gpu_hot > 0"}
 checks:
   - {id: hot, expr: "gpu_hot > 0"}
-  - {id: users, expr: "any_of(count(gpu_process_info, 5m) > 0)"}
 causes:
-  gpu.thermal-throttle: {title: t, require: [hot], support: {hot: 0.7}, culprit: [uuid, users], leads_to: [latency.queueing]}
+  gpu.thermal-throttle: {title: t, require: [hot], support: {hot: 0.7}, culprit: [uuid, gpu_process_info], leads_to: [latency.queueing]}
 """
 SLOW = """
 tree: latency
