@@ -22,7 +22,7 @@ from agent.host.clock import Clock, SystemClock
 from agent.host.lane import Lane, Runner
 from agent.host.tools import ProbeTools
 from agent.investigate import Investigator, Limits, Progress
-from agent.model import Collector, Diagnosis, Event, Evidence, JsonObject, NotChecked, Sample, Target
+from agent.model import Collector, Diagnosis, Evidence, Item, JsonObject, NotChecked, Target
 from agent.store.ring import Ring
 from agent.store.shelf import Shelf
 from agent.watch import Watch
@@ -283,7 +283,7 @@ def check_plugins(config: Config) -> None:
     plugins.rules_or_raise(found, config)
 
 
-def _sink(ring: Ring) -> Callable[[float, Iterable[Sample | Event]], None]:
+def _sink(ring: Ring) -> Callable[[float, Iterable[Item]], None]:
     return ring.add
 
 

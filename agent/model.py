@@ -84,6 +84,23 @@ class Event:
 ENTITY_ENDED = "entity_ended"
 
 
+class Figures(Protocol):
+    """Samples that always come together, such as all of one process: the cheap way to bring many.
+
+    ``values`` has one for each of ``series``. ``moved`` are the places whose value has changed; the store empties it, and does not
+    look at the others. ``stored`` is the store's own; to be set to None whenever ``series`` changes.
+    """
+
+    series: list[Series]
+    values: list[float]
+    moved: set[int]
+    stored: Any
+
+
+Item = Sample | Event | Figures
+"""What a source may bring."""
+
+
 class Column(NamedTuple):
     """One series over a window, oldest first; two ``array('d')`` of equal length."""
 
@@ -310,7 +327,7 @@ class Collector(Protocol):
     interval: float
     timeout: float
 
-    def collect(self) -> Iterable[Sample | Event]:
+    def collect(self) -> Iterable[Item]:
         """Read the source once; counters and gauges as they are, no rates."""
         ...
 

@@ -12,14 +12,14 @@ from typing import ClassVar
 from agent.errors import Unavailable
 from agent.host.clock import Clock
 from agent.host.lane import Lane, Runner, Stalled
-from agent.model import Collector, Event, Kind, Metric, Sample, Series, labels
+from agent.model import Collector, Item, Kind, Metric, Sample, Series, labels
 
 log = logging.getLogger("anfl.watch")
 
 RETRY_UNAVAILABLE_S = 60.0
 SHARED_LANE = "sampling"
-Batch = list[Sample | Event]
-Sink = Callable[[float, Iterable[Sample | Event]], None]
+Batch = list[Item]
+Sink = Callable[[float, Iterable[Item]], None]
 
 
 @dataclass

@@ -1,42 +1,45 @@
-"""The samples one entity brings: what has not moved is handed out again as it is."""
+"""The figures one entity brings: what has not moved costs nothing further on."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Any
 
 from agent.model import Labels, Sample, Series
 
 
 class Board:
-    """Last sample of each series of one entity. Handing out a kept sample costs 0.02 us, making one 0.25."""
+    """Last value of each series of one entity; implements :class:`agent.model.Figures`."""
 
-    __slots__ = ("_list", "_samples", "labels")
+    __slots__ = ("_places", "labels", "moved", "series", "stored", "values")
 
     def __init__(self, labels: Labels) -> None:
         self.labels = labels
-        self._samples: dict[str, Sample] = {}
-        self._list: list[Sample] | None = None
+        self.series: list[Series] = []
+        self.values: list[float] = []
+        self.moved: set[int] = set()
+        self.stored: Any = None
+        self._places: dict[str, int] = {}
 
     def put(self, values: Mapping[str, float]) -> None:
         """Take new values over, by metric name."""
-        samples = self._samples
+        places, kept = self._places, self.values
         for name, value in values.items():
-            kept = samples.get(name)
-            if kept is None:
-                samples[name] = Sample(Series(name, self.labels), value)
-            elif kept[1] != value:
-                samples[name] = Sample(kept[0], value)
-            else:
-                continue
-            self._list = None
+            place = places.get(name)
+            if place is None:
+                self.add(Sample(Series(name, self.labels), value))
+            elif kept[place] != value:
+                kept[place] = float(value)
+                self.moved.add(place)
 
     def add(self, sample: Sample) -> None:
         """Take over a sample whose labels are its own, such as an info; it replaces the last one of that name."""
-        self._samples[sample.series.name] = sample
-        self._list = None
+        series, value = sample
+        place = self._places.setdefault(series.name, len(self.series))
+        self.series[place : place + 1] = [series]
+        self.values[place : place + 1] = [float(value)]
+        self.stored = None
 
     def samples(self) -> list[Sample]:
-        """All samples as they stand; the same list until something moves. Not to be changed."""
-        if self._list is None:
-            self._list = list(self._samples.values())
-        return self._list
+        """All of them, one by one."""
+        return list(map(Sample, self.series, self.values))

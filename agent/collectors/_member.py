@@ -74,12 +74,12 @@ class Member:
             self._due = False
             self._from_files(pinned)
 
-    def samples(self, children: int, zombies: int) -> list[Sample]:
-        """All figures as they stand. Not to be changed."""
+    def figures(self, children: int, zombies: int) -> Board:
+        """All figures as they stand."""
         if self._kin != (children, zombies):
             self._kin = (children, zombies)
             self._board.put({"process_children": children, "process_zombie_children": zombies})
-        return self._board.samples()
+        return self._board
 
     def _from_stat(self, p: Proc) -> None:
         self._board.put(

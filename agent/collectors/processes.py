@@ -22,7 +22,7 @@ from agent.host.placement import place
 from agent.host.procs import user_name
 from agent.host.procstat import TICKS, boot_time, optional
 from agent.host.text import clean
-from agent.model import ENTITY_ENDED, Event, Metric, Sample, labels
+from agent.model import ENTITY_ENDED, Event, Item, Metric, labels
 
 QUIET_S = 10.0
 """A process quiet for so long is looked at once in so long."""
@@ -78,7 +78,7 @@ class Collector:
         """Make these processes subjects as long as they are named here: those another source knows of, such as users of a GPU."""
         self._favoured = frozenset(pids)
 
-    def collect(self) -> Iterable[Sample | Event]:
+    def collect(self) -> Iterable[Item]:
         """One tick: ends and starts first, then the figures of members, trees and the host."""
         sweep = self._sweep or self._begin()
         now, settled = self.clock.monotonic(), sweep.settled
@@ -95,7 +95,7 @@ class Collector:
         subjects.admit(now)
         pinned = subjects.pinned()
         sweep.hold(subjects.members.keys() | pinned)
-        out: list[Sample | Event] = list(self._news(sweep, settled))
+        out: list[Item] = list(self._news(sweep, settled))
         self._look(sweep, pinned, out)
         return out
 
@@ -173,7 +173,7 @@ class Collector:
             "subject": owner.root.pid if owner is not None else p.pid,
         }
 
-    def _look(self, sweep: Sweep, pinned: set[int], out: list[Sample | Event]) -> None:
+    def _look(self, sweep: Sweep, pinned: set[int], out: list[Item]) -> None:
         subjects, children = self._subjects, sweep.children
         moved = {p.pid for p in sweep.changed}
         zombies: dict[int, int] = {}
@@ -187,10 +187,10 @@ class Collector:
             if member.subject != member.p.owner.root.pid:
                 self._name(member)
             member.look(pid in moved, pid in pinned, sweep.ticks)
-            out += member.samples(len(children.get(pid, ())), zombies.get(pid, 0))
+            out.append(member.figures(len(children.get(pid, ())), zombies.get(pid, 0)))
         subjects.read_others()
         for subject in subjects.by_root.values():
-            out += subject.sum().samples()
+            out.append(subject.sum())
         self._host.put(
             {
                 "host_processes": len(sweep),
@@ -198,7 +198,7 @@ class Collector:
                 "host_processes_blocked": len(sweep.blocked),
             }
         )
-        out += self._host.samples()
+        out.append(self._host)
 
     def _name(self, member: Member) -> None:
         """Labels of ``process_info``. Neither command line nor environment is read: both can hang with the process."""

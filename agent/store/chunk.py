@@ -31,6 +31,11 @@ def constant(values: array[float]) -> bool:
     return bool(raw[8:] == raw[:-8])
 
 
+def still(value: float, count: int) -> bytes:
+    """The chunk of a value that did not move, 1 to ``LIMIT`` times."""
+    return _HEADER.pack(_DOUBLE.size, count, _CONSTANT) + _DOUBLE.pack(value)
+
+
 def pack(values: array[float]) -> bytes:
     """One chunk of 1 to ``LIMIT`` values, self-delimiting: chunks can be joined end to end."""
     form, body = _CONSTANT, b""

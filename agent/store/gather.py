@@ -56,8 +56,7 @@ class Gatherer:
             if track.run is not kept.times:
                 self._catch_up(kept, track, oldest)
                 continue
-            values, at = kept.values, track.at
-            n = len(values)
+            n, at = kept.count, track.at
             if n == at:
                 continue
             if kept.times is not run or at != low or n != high:
@@ -66,7 +65,7 @@ class Gatherer:
             if track.id < 0:
                 self._framing.name(kept.handle, track)
             track.at = n
-            new = values[at:n]
+            new = kept.run()[at:n]
             if track.block != block:
                 form, track.block = track.scale, block
             elif new.count(track.value) == n - at:
@@ -90,7 +89,7 @@ class Gatherer:
     def _catch_up(self, kept: Kept, track: Track, oldest: float) -> None:
         """A series, or a run of it, not seen before: whatever it got since."""
         column = kept.column(max(track.until(), oldest), float("inf"))
-        track.run, track.at = kept.times, len(kept.values)
+        track.run, track.at = kept.times, kept.count
         if column is not None:
             self._framing.add(kept.handle, track, column.times.tobytes(), column.values)
 

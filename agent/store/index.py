@@ -31,6 +31,11 @@ class Index:
     def __len__(self) -> int:
         return len(self.by_handle)
 
+    @property
+    def full(self) -> bool:
+        """Whether there is no room for another series."""
+        return len(self.by_handle) >= self._limit
+
     @staticmethod
     def phase(handle: Series) -> int:
         """A number by which series are spread; one entity's series get the same, so that they can share their times."""
@@ -48,7 +53,7 @@ class Index:
 
     def put(self, kept: Kept) -> bool:
         """Add a new series; False if there are too many."""
-        if len(self.by_handle) >= self._limit:
+        if self.full:
             return False
         handle = kept.handle
         self.by_handle[handle] = kept
@@ -90,6 +95,7 @@ class Index:
 
     def _drop_current(self, kept: Kept) -> None:
         handle = kept.handle
+        kept.together.broken = True
         self.came_or_went.add(handle.name)
         self.moved.discard(kept)
         del self.by_handle[handle]
@@ -154,6 +160,6 @@ class Index:
 
     def size(self) -> int:
         """Bytes of all series and of the times they share."""
-        own = sum(kept.size() for kept in self._round)
+        own = sum(kept.size() for kept in self._round) + sum(t.size() for t in {kept.together for kept in self._round})
         shared = {id(times): times for kept in self._round for times in kept.spans()}
         return own + sum(times.itemsize * len(times) + 96 for times in shared.values())

@@ -6,10 +6,10 @@ from collections import deque
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from agent.model import ENTITY_ENDED, Column, Event, Labels, Sample, Series
-from agent.store import chunk
+from agent.model import ENTITY_ENDED, Column, Event, Item, Labels
 from agent.store.index import Index
-from agent.store.series import HOLD_S, SEGMENT_S, STALE_S, Kept, Times
+from agent.store.intake import Intake
+from agent.store.series import STALE_S, Kept
 
 KEEP_S = 3600.0
 """How far back windows reach."""
@@ -17,8 +17,6 @@ MAX_SERIES = 50_000
 MAX_EVENTS = 2_000
 BACK_STEP_S = 60.0
 """A wall clock set back by more than this starts history anew: its old times lie in the future now."""
-_PHASES = 10  # runs end in this many groups, so that closing and packing spread over the ticks
-_PACK_ROUND, _SWEEP_ROUND = 300, 60  # ticks in which every series could be packed; in which every series is looked over
 
 
 @dataclass
@@ -32,122 +30,48 @@ class Tap:
 class Ring:
     """One hour of samples and the recent events; implements :class:`agent.model.View` at its newest tick.
 
-    ``dropped`` counts samples refused: not newer than the series' last, not a number, or over ``max_series``.
     ``events_dropped`` counts events pushed out by newer ones, ``restarts`` how often a stepped clock made history start anew.
     """
 
     def __init__(self, keep: float = KEEP_S, max_series: int = MAX_SERIES, max_events: int = MAX_EVENTS) -> None:
         self.now = 0.0
         self.ticks = 0
-        self.dropped = 0
         self.events_dropped = 0
         self.restarts = 0
         self.tap: Tap | None = None
         self._keep = keep
         self._max_events = max_events
         self._max_series = max_series
+        self._dropped = 0
         self._start_anew()
 
     def _start_anew(self) -> None:
         self._index = Index(self._max_series)
-        self._by_handle = self._index.by_handle
+        self._intake = Intake(self._index, self._keep, self._add_event)
         self._events: dict[str, deque[Event]] = {}
-        self._pending: deque[tuple[float, Kept]] = deque()
         self._tick = 0.0
-        self._fresh: dict[float, Times] = {}
-        self._forks: dict[tuple[int, int], tuple[Times, Times]] = {}
 
-    def add(self, time: float, items: Iterable[Sample | Event], interval: float = 0.0) -> None:
+    def add(self, time: float, items: Iterable[Item], interval: float = 0.0) -> None:
         """Store what one source brought at ``time``. ``interval`` is the source's own period, where known."""
         if time != self._tick:
             self._turn(time)
-        find, moved = self._by_handle.get, self._index.moved
-        for item in items:
-            kept = None
-            try:
-                kept = find(item[0])  # type: ignore[index]  # by position: unpacking a named tuple takes longer
-                values = kept.values  # type: ignore[union-attr]
-                if kept.times[len(values)] == time:  # type: ignore[union-attr]  # another series of this tick wrote the time
-                    if values[-1] != item[1]:  # type: ignore[index]
-                        moved.add(kept)  # type: ignore[arg-type]
-                    values.append(item[1])  # type: ignore[index]
-                    continue
-            except (IndexError, AttributeError):  # the first sample of this tick; a handle not seen before
-                pass
-            except TypeError:
-                if isinstance(item, Event):
-                    self._add_event(item)
-                else:
-                    self.dropped += 1
-                continue
-            self._place(kept, item[0], item[1], time, interval)  # type: ignore[index]
+        self._intake.add(time, items, interval)
 
     def _turn(self, time: float) -> None:
-        """A new tick: a bounded share of the packing and of the looking-over."""
         if time < self.now - BACK_STEP_S:
+            self._dropped = self.dropped
             self._start_anew()
             self.restarts += 1
             self.now = time
         self._tick = time
         self.now = max(self.now, time)
         self.ticks += 1
-        self._fresh.clear()
-        self._forks.clear()
-        size = len(self._index)
-        for _ in range(4 + size // _PACK_ROUND):
-            if not self._pending or self._pending[0][0] > time:
-                break
-            self._pending.popleft()[1].pack()
-        self._index.sweep(1 + size // _SWEEP_ROUND, self.now - self._keep)
+        self._intake.turn(time, self.now)
 
-    def _place(self, kept: Kept | None, handle: Series, value: float, time: float, interval: float) -> None:
-        """The less common cases: a new series or handle, the first sample of a tick, a missed tick, the end of a run."""
-        try:
-            value = float(value)
-        except (TypeError, ValueError):
-            self.dropped += 1
-            return
-        kept = kept or self._index.adopt(handle)
-        if kept is None:
-            self._begin(handle, value, time, interval)
-            return
-        self._index.moved.add(kept)
-        times, n = kept.times, len(kept.values)
-        if time <= times[n - 1]:
-            self.dropped += 1
-        elif time >= times.until or n >= chunk.LIMIT:
-            if kept.close(self._run(time, times.until % SEGMENT_S), value):
-                self._pending.append((time + HOLD_S, kept))
-        else:
-            if len(times) > n and times[n] != time:
-                times = kept.times = self._fork(times, n, time)
-            elif len(times) == n:
-                times.append(time)
-            kept.values.append(value)
-
-    def _begin(self, handle: Series, value: float, time: float, interval: float) -> None:
-        phase = self._index.phase(handle) % _PHASES * (SEGMENT_S / _PHASES)
-        if not self._index.put(Kept(handle, self._run(time, phase), value, interval)):
-            self.dropped += 1
-
-    def _run(self, time: float, phase: float) -> Times:
-        """Times for a run that begins now, shared by all runs of that phase that do."""
-        times = self._fresh.get(phase)
-        if times is None:
-            times = self._fresh[phase] = Times("d", (time,))
-            times.until = time - (time - phase) % SEGMENT_S + SEGMENT_S
-        return times
-
-    def _fork(self, times: Times, n: int, time: float) -> Times:
-        """Own times for a series that missed a tick its companions had; shared by those that missed the same ones."""
-        known = self._forks.get((id(times), n))
-        if known is not None:
-            return known[1]
-        fork = Times("d", times[:n])
-        fork.append(time)
-        fork.until = times.until
-        self._forks[id(times), n] = (times, fork)  # keeping the old one keeps its id from being taken again
-        return fork
+    @property
+    def dropped(self) -> int:
+        """Samples refused: not newer than the series' last, not a number, or over ``max_series``."""
+        return self._dropped + self._intake.dropped
 
     # ------------------------------------------------------------------------------------------ events
 
@@ -196,7 +120,7 @@ class Ring:
     def live(self, name: str) -> list[Kept]:
         """The live series of that name; ``values[-1]`` is the newest value. Cheap: made for the page."""
         now, fresh = self.now, self.now - STALE_S
-        return [k for k in self._index.current(name).values() if k.times[len(k.values) - 1] >= fresh or k.live(now)]
+        return [k for k in self._index.current(name).values() if k.together.last >= fresh or k.live(now)]
 
     def news(self) -> tuple[set[Kept], set[str]]:
         """Series whose value changed, and names with series that came or went, since the last call. There is one page to call."""
@@ -208,7 +132,7 @@ class Ring:
 
     def current(self) -> Collection[Kept]:
         """Every series that was not ended."""
-        return self._by_handle.values()
+        return self._index.by_handle.values()
 
     def names(self) -> Collection[str]:
         """Names that have, or had within the hour, a series."""

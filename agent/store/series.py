@@ -33,14 +33,40 @@ class Times(Floats):
     until: float  # from this moment on the run is over
 
 
-class Kept:
-    """One series. ``values`` is never empty; value ``i`` was read at ``times[i]``; ``times`` may go on without this series."""
+class Together:
+    """Series that always come together. Their values were read at the first ``count`` of ``times``, which may go on without them.
 
-    __slots__ = ("_held", "_packed", "_spans", "ended", "handle", "interval", "times", "values")
+    Nothing comes to it any more once it is ``broken``: its series belong to another one by then, or have ended.
+    """
 
-    def __init__(self, handle: Series, times: Times, value: float, interval: float) -> None:
-        self.handle = handle
+    __slots__ = ("broken", "count", "home", "last", "refused", "series", "times")
+
+    def __init__(self, times: Times, home: object) -> None:
         self.times = times
+        self.home = home
+        self.count = 1
+        self.last = times[0]
+        self.series: list[Kept | None] = []  # None: it was refused
+        self.refused = 0
+        self.broken = False
+
+    def begin(self, times: Times) -> None:
+        """All series have closed their runs and begun others."""
+        self.times, self.count, self.last = times, 1, times[0]
+
+    def size(self) -> int:
+        """Bytes of memory of its own."""
+        return _TOGETHER_BYTES + sys.getsizeof(self.series)
+
+
+class Kept:
+    """One series. Value ``i`` was read at ``times[i]``; ``values`` is never empty, and the last one holds until ``count``."""
+
+    __slots__ = ("_held", "_packed", "_spans", "ended", "handle", "interval", "together", "values")
+
+    def __init__(self, handle: Series, together: Together, value: float, interval: float) -> None:
+        self.handle = handle
+        self.together = together
         self.values = array("d", (value,))
         self.interval = interval
         self.ended: float | None = None
@@ -54,14 +80,31 @@ class Kept:
         return self.handle.labels
 
     @property
+    def times(self) -> Times:
+        """When the values of the open run were read; it may go on without this series."""
+        return self.together.times
+
+    @property
+    def count(self) -> int:
+        """How many values the open run has."""
+        return self.together.count
+
+    @property
     def last(self) -> float:
         """When the newest value was read."""
-        return self.times[len(self.values) - 1]
+        return self.together.last
 
     @property
     def first(self) -> float:
         """When the oldest value still kept was read."""
         return self._spans[0][0] if self._spans else self.times[0]
+
+    def run(self) -> array[float]:
+        """The values of the open run, all of them written out. Not to be changed."""
+        values = self.values
+        if missing := self.together.count - len(values):
+            values.extend(values[-1:] * missing)
+        return values
 
     def live(self, now: float) -> bool:
         """Whether the series was neither ended nor stale at ``now``."""
@@ -71,8 +114,8 @@ class Kept:
         return now - last <= STALE_S or now - last <= 3 * self._own_interval(last)
 
     def _own_interval(self, last: float) -> float:
-        if len(self.values) > 1:
-            return last - self.times[len(self.values) - 2]
+        if self.count > 1:
+            return last - self.times[self.count - 2]
         if self._spans:
             return last - self._spans[-1][self._count_of_newest() - 1]
         return self.interval or UNKNOWN_INTERVAL_S
@@ -85,14 +128,24 @@ class Kept:
             at = following
         return chunk.count(self._packed, at)
 
-    def close(self, times: Times, value: float) -> bool:
+    def append(self, value: float) -> None:
+        """One value more, before it is counted."""
+        values = self.values
+        if missing := self.together.count - len(values):
+            values.extend(values[-1:] * missing)
+        values.append(value)
+
+    def close(self, value: float) -> bool:
         """End the open run and begin the next with one value. True if the old run now waits to be packed."""
         self.pack()
         self._spans += (self.times,)
-        closed, self.times, self.values = self.values, times, array("d", (value,))
-        self._held = closed
-        if chunk.constant(closed):
-            self.pack()
+        if len(self.values) == 1:  # it never moved
+            self._packed += chunk.still(self.values[0], self.count)
+        else:
+            self._held = self.run()
+            if chunk.constant(self._held):
+                self.pack()
+        self.values = array("d", (value,))
         return self._held is not None
 
     def pack(self) -> None:
@@ -113,11 +166,11 @@ class Kept:
     def column(self, low: float, high: float) -> Column | None:
         """What was read in ``(low, high]``; None if nothing was."""
         if not self._spans or self.times[0] <= low:  # all of it lies in the open run, as for most questions
-            first, end = _part(self.times, len(self.values), low, high)
-            return Column(self.times[first:end], self.values[first:end]) if first < end else None
+            first, end = _part(self.times, self.count, low, high)
+            return Column(self.times[first:end], self.run()[first:end]) if first < end else None
         times, values = array("d"), array("d")
         self._closed(low, high, times, values)
-        _extend(times, values, self.times, self.values, low, high)
+        _extend(times, values, self.times, self.run(), low, high)
         return Column(times, values) if values else None
 
     def _closed(self, low: float, high: float, times: array[float], values: array[float]) -> None:
@@ -142,6 +195,7 @@ class Kept:
 
 
 _KEPT_BYTES = 96 + 33 + 40 + 150  # the object, its packed bytes' and spans' heads, its places in the ring's indexes
+_TOGETHER_BYTES = 104
 
 
 def _extend(times: array[float], values: array[float], run_times: Times, run_values: array[float], low: float, high: float) -> None:

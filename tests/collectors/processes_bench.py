@@ -6,8 +6,8 @@ from typing import Any
 import pytest
 
 from agent.collectors.processes import Collector
-from agent.model import Event, Sample
-from tests.collectors.figures import events, figures
+from agent.model import Event, Item, Sample
+from tests.collectors.figures import events, figures, flat
 from tests.fakes.proctree import Second, Tree
 
 MIB = 1024  # in KiB, as the made-up processes are sized
@@ -22,12 +22,14 @@ class Bench:
         self.tree.put(2, name="kthreadd", ppid=0, flags=0x200000, rss=0)
         self.collector = Collector(proc=str(root), **settings)
         self.collector.clock = Second()
+        self.brought: list[Item] = []
         self.last: list[Sample | Event] = []
 
     def tick(self, seconds: int = 1) -> dict[str, float]:
         """So many collections, a second apart; the figures of the last one."""
         for _ in range(seconds):
-            self.last = list(self.collector.collect())
+            self.brought = list(self.collector.collect())
+        self.last = flat(self.brought)
         return figures(self.last)
 
     @property

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 
+from agent.collectors._board import Board
 from agent.collectors.processes import Collector
 from agent.errors import Unavailable
 from agent.model import ENTITY_ENDED
@@ -60,13 +61,17 @@ def test_who_the_process_is_is_told(bench: Bench) -> None:
     }
 
 
-def test_a_quiet_process_hands_out_the_same_samples(bench: Bench) -> None:
-    """What has not moved costs nothing: even the sample objects are the kept ones."""
+def test_of_a_quiet_process_nothing_has_moved(bench: Bench) -> None:
+    """What has not moved costs nothing: the same figures are handed out, with nothing in them for the store to look at."""
     bench.tree.put(50, rss=100 * MIB)
     bench.tick()
-    first = {id(sample) for sample in bench.last}
+    first = bench.brought
+    for board in first:
+        assert isinstance(board, Board)
+        board.moved.clear()  # the store has looked
     bench.tick()
-    assert {id(sample) for sample in bench.last} == first
+    assert bench.brought == first
+    assert not any(board.moved for board in bench.brought if isinstance(board, Board))
 
 
 def test_the_tree_is_summed_over_all_of_it(bench: Bench) -> None:

@@ -15,8 +15,8 @@ from pathlib import Path
 import pytest
 
 from agent.collectors.processes import Collector
-from agent.model import ENTITY_ENDED, Event, Kind, Sample
-from tests.collectors.figures import events, figures
+from agent.model import ENTITY_ENDED, Item, Kind, Sample
+from tests.collectors.figures import events, figures, flat
 
 pytestmark = pytest.mark.real
 Spawn = Callable[..., "subprocess.Popen[bytes]"]
@@ -43,9 +43,9 @@ def spawn() -> Iterator[Spawn]:
         process.communicate()
 
 
-def info(items: list[Sample | Event], pid: int) -> dict[str, str]:
+def info(items: list[Item], pid: int) -> dict[str, str]:
     """Labels of the process's process_info."""
-    told = [dict(s.series.labels) for s in items if isinstance(s, Sample) and s.series.name == "process_info"]
+    told = [dict(s.series.labels) for s in flat(items) if isinstance(s, Sample) and s.series.name == "process_info"]
     return next(labels for labels in told if labels["pid"] == str(pid))
 
 
@@ -192,7 +192,7 @@ def test_two_readings_of_this_machine_are_sound() -> None:
     collector = Collector()
     collector.pin([os.getpid()])
     declared = {metric.name: metric for metric in Collector.metrics}
-    first, second = ([s for s in collector.collect() if isinstance(s, Sample)] for _ in range(2))
+    first, second = ([s for s in flat(collector.collect()) if isinstance(s, Sample)] for _ in range(2))
     before = {(s.series.name, s.series.labels): s.value for s in first}
     assert len(before) == len(first)
     for series, value in second:

@@ -186,6 +186,6 @@ def test_packing_is_spread_over_the_ticks() -> None:
     waiting = []
     for t in range(int(2 * SEGMENT_S + HOLD_S)):
         ring.add(T0 + t, [Sample(s, float(t * i % 17)) for i, s in enumerate(many)])
-        waiting.append(len(ring._pending))
+        waiting.append(len(ring._intake._pending))
     assert max(before - after for before, after in itertools.pairwise(waiting)) <= 4 + 600 // 300
     assert max(waiting) <= 600
