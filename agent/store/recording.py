@@ -55,17 +55,19 @@ class Part:
 
 
 class Recording:
-    """One folder of recordings. Reading methods skip what is damaged; :meth:`verify` tells what that is."""
+    """One folder of recordings, or one file, such as an export. Reading skips what is damaged; :meth:`verify` tells what."""
 
     def __init__(self, folder: str) -> None:
         self.folder = folder
 
     def files(self, since: float = float("-inf"), until: float = float("inf")) -> list[str]:
         """Paths that may hold something of ``(since, until]``, oldest first. AgentError if the folder cannot be read."""
+        if os.path.isfile(self.folder):
+            return [self.folder]
         try:
             days = sorted(d for d in os.listdir(self.folder) if len(d) == len("2026-01-01"))
             found = [os.path.join(self.folder, d, f) for d in days for f in sorted(os.listdir(os.path.join(self.folder, d)))]
-        except FileNotFoundError:
+        except (FileNotFoundError, NotADirectoryError):
             return []
         except OSError as error:
             raise AgentError(f"recording {self.folder}: {error.strerror}", help="run as root or as the agent's user") from None
@@ -75,13 +77,13 @@ class Recording:
     def ticks(self, since: float, until: float) -> Iterator[tuple[float, list[Event], list[Sample]]]:
         """The span as it was lived: moment by moment, the events up to it, then its samples, as a ring takes them."""
         handles: dict[Key, Series] = {}
-        for part in self._parts(since, until):
+        for part in self.parts(since, until):
             yield from _moments(part, handles, since, until)
 
     def one(self, name: str, labels: Labels, since: float, until: float) -> Column:
         """One series in ``(since, until]``; empty if there is nothing of it."""
         column = Column(array("d"), array("d"))
-        for part in self._parts(since, until):
+        for part in self.parts(since, until):
             number = part.decoder.ids.get((name, labels))
             for section in part.sections if number is not None else ():
                 if number is not None and (place := section.place(number)) >= 0:
@@ -103,7 +105,7 @@ class Recording:
         """Every file, read whole."""
         return map(report, self.files())
 
-    def _parts(self, since: float, until: float) -> Iterator[Part]:
+    def parts(self, since: float, until: float) -> Iterator[Part]:
         """Records of the span; what lies before it is decoded as far as they need it."""
         for path in self.files(since, until):
             yield from parts(_read(path), since, until)
