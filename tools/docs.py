@@ -23,8 +23,11 @@ from agent import alerting, data, plugins  # noqa: E402
 from agent.cli import cli  # noqa: E402
 from agent.config import Config  # noqa: E402
 from agent.engine.treefile import TreeFile  # noqa: E402
+from agent.flight import Flight  # noqa: E402
+from agent.incidents.desk import Desk  # noqa: E402
 from agent.model import Metric  # noqa: E402
 from agent.store.ring import Ring  # noqa: E402
+from agent.store.state import State  # noqa: E402
 from agent.watch import Watch  # noqa: E402
 from agent.web.metrics import OwnCounters  # noqa: E402
 from agent.web.page import PREFIX  # noqa: E402
@@ -69,6 +72,8 @@ def metrics() -> str:
     for name, collector in _installed().collectors.items():
         parts += [f"## {name}", docstring(collector), _metric_table(collector.metrics)]  # type: ignore[attr-defined]
     parts += ["## The agent itself", "Its sampling:", _metric_table(Watch.metrics), "Its page and its memory:", _own_table()]
+    parts += ["Its recording:", _metric_table(Flight.metrics), "Its state:", _metric_table(State.metrics)]
+    parts += ["## Incidents", "See [incidents.md](incidents.md).", _metric_table(Desk.metrics)]
     return page(parts)
 
 
