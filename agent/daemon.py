@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import ctypes
-import gc
 import logging
 import os
 import resource
@@ -22,6 +20,7 @@ from agent.engine.evaluate import JudgeState
 from agent.engine.report import when
 from agent.errors import AgentError
 from agent.flight import Flight
+from agent.host import heap
 from agent.host.boot import boot_id
 from agent.host.lane import aside
 from agent.host.rights import CAP_SYS_PTRACE, capabilities
@@ -63,8 +62,6 @@ RELOAD_S = 30.0
 GOODBYE_S = 3.0
 BUDGET_EVERY_S = 60.0
 TRIM_AFTER_S = 3.0
-GC_AFTER = 20_000
-"""New objects before the garbage collector looks; the samples of a tick live for milliseconds and are not its business."""
 
 
 class Daemon:
@@ -167,19 +164,11 @@ class Daemon:
         self.page.prepare()
 
     async def _settle(self) -> None:
-        """Once started: what was imported stays out of every later garbage collection, and what start-up freed goes back.
-
-        The command switched the collector off: start-up makes much and frees little.
-        """
+        """Once started: take what is there out of the garbage collector's way, which the command switched off, and on with it."""
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(TRIM_AFTER_S):
                 await self._stop.wait()
-        gc.collect()
-        gc.freeze()
-        gc.set_threshold(GC_AFTER)
-        gc.enable()
-        with contextlib.suppress(OSError, AttributeError):
-            ctypes.CDLL("libc.so.6").malloc_trim(0)
+        heap.settle()
 
     async def _heartbeat(self) -> None:
         """Feed systemd's watchdog, but only while the loop turns and the judge's rounds come."""

@@ -52,6 +52,9 @@ def command(ctx: click.Context, listen: str | None, insecure: bool) -> int:
     import gc
     import os
 
+    from agent.host import heap
+
+    heap.frugal()
     gc.disable()  # a tenth of the start's time; the daemon switches it on when it has settled
     config = configuration.load(ctx.obj["config"])
     if listen is not None:
