@@ -17,6 +17,7 @@ from agent.errors import AgentError
 READER_GONE = 141  # as a program that SIGPIPE ends: whoever reads us has left, and no other code would be true
 
 SHORT = {
+    "alerts": "what was told to whom, and whether messages arrive",
     "config": "check, show or write the configuration",
     "diagnose": "find the root cause, now",
     "doctor": "what works on this host, what does not, and how to mend it",
@@ -24,9 +25,11 @@ SHORT = {
     "kernel-log": "what kernel-log text says: Xids, OOM kills, hung tasks, disks, links",
     "files": "list or copy the files that ship with the agent",
     "incidents": "what is or was wrong on this host: list, show, acknowledge, comment, assign, close",
+    "record": "the flight recorder's files: list, verify, export, import, prune",
     "rules": "check, test, list and explain the diagnosis trees",
     "run": "run the agent in the foreground",
     "sim": "simulated GPUs for any NVML client",
+    "silence": "keep alerts from being told for a while",
     "status": "what the running agent sees",
 }
 

@@ -37,6 +37,7 @@ class Duration(click.ParamType[float]):
 @click.option("--for", "for_s", type=Duration(), default="15s", show_default=True, help="How long it may sample.")
 @click.option("--since", type=Duration(), help="Look back this far: with --at from there, else from now (needs a running agent).")
 @click.option("--at", help="A moment of the recording, such as 03:12, 2026-11-23 03:12 or '20m ago'.")
+@click.option("--recording", help="With --at: another recording: a folder, a file, or the name of an imported one.")
 @click.option("--deep", is_flag=True, help="Allow longer looks: up to 60 s of drill-down instead of 15 s.")
 @click.option("--gentle", is_flag=True, help="Attach no debugger to any process.")
 @click.option("--local", is_flag=True, help="Do not ask the running agent; sample here.")
@@ -44,7 +45,17 @@ class Duration(click.ParamType[float]):
 @click.option("--plugin", is_flag=True, help="One line and exit codes of the monitoring-plugin convention.")
 @click.option("-q", "--quiet", is_flag=True, help="No progress lines.")
 @click.pass_context
-def command(ctx: click.Context, /, as_json: bool, plugin: bool, quiet: bool, local: bool, at: str | None, **asked: Any) -> int:
+def command(
+    ctx: click.Context,
+    /,
+    as_json: bool,
+    plugin: bool,
+    quiet: bool,
+    local: bool,
+    at: str | None,
+    recording: str | None,
+    **asked: Any,
+) -> int:
     """Name the root cause of what a process or the host suffers from, with evidence.
 
     TREE is one or more of the diagnosis trees (latency, memory, throughput, host …); without any, all are walked. Without --pid
@@ -62,7 +73,7 @@ def command(ctx: click.Context, /, as_json: bool, plugin: bool, quiet: bool, loc
     request = {key: list(value) if isinstance(value, tuple) else value for key, value in asked.items()}
     try:
         if at is not None:
-            diagnosis = _rewound(config, at, asked, progress)
+            diagnosis = _rewound(config, at, recording, asked, progress)
         elif (answer := None if local else _ask_daemon(config, request, progress)) is not None:
             diagnosis = answer
         else:
@@ -80,9 +91,10 @@ def command(ctx: click.Context, /, as_json: bool, plugin: bool, quiet: bool, loc
     return terminal.exit_code(diagnosis)
 
 
-def _rewound(config: configuration.Config, at: str, asked: dict[str, Any], progress: Progress) -> dict[str, Any]:
+def _rewound(config: configuration.Config, at: str, named: str | None, asked: dict[str, Any], progress: Progress) -> dict[str, Any]:
     """The diagnosis of a recorded moment."""
     from agent import past, plugins
+    from agent.cli.record import located
     from agent.moments import parse_moment
     from agent.store.recording import Recording
 
@@ -94,7 +106,7 @@ def _rewound(config: configuration.Config, at: str, asked: dict[str, Any], progr
     except ValueError as error:
         raise UsageError(f"--at: {error}") from None
     rules = plugins.rules_or_raise(plugins.installed(), config)
-    rewound = past.rewind(Recording(config.recording_dir), rules, moment, asked["since"] or config.budget.history, progress)
+    rewound = past.rewind(Recording(located(config, named)), rules, moment, asked["since"] or config.budget.history, progress)
     return past.diagnose(rewound, rules, pid=asked["pid"], trees=asked["trees"], took_s=time.monotonic() - began)
 
 
