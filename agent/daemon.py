@@ -13,6 +13,8 @@ from collections.abc import Callable
 from typing import Protocol
 
 from agent import __version__, app, plugins
+from agent.alerts import tables as alert_tables
+from agent.alerts.organ import Alerting
 from agent.app import Agent, Request
 from agent.casework import Casework
 from agent.config import Config
@@ -30,6 +32,7 @@ from agent.incidents.desk import Desk
 from agent.model import Collector, JsonObject, Metric, View
 from agent.store.state import Room, State
 from agent.watch import Watch
+from agent.web.alerts import AlertsApi
 from agent.web.incidents import IncidentsApi
 from agent.web.metrics import OwnCounters
 from agent.web.page import Page
@@ -54,7 +57,7 @@ class Organ(Protocol):
         ...
 
 
-ROOMS: tuple[Room, ...] = (tables.ROOM,)
+ROOMS: tuple[Room, ...] = (tables.ROOM, alert_tables.ROOM)
 """Whose tables the state file holds."""
 DIAGNOSES_IN_STATUS = 20
 DIAGNOSES_AT_ONCE = 2  # asked over the socket; others wait: many callers must not make the agent the problem
@@ -76,12 +79,17 @@ class Daemon:
         self._insecure = insecure
         self._own = OwnCounters(self.agent.ring)
         self.organs: list[Organ] = [self._recorder()] if config.recorder.enabled else []
-        self.organs.append(self.desk)
+        self.alerting = Alerting.of(
+            config, self.state, self.agent.ring, self.agent.clock, tables.events_after, self.casework.healthy
+        )
+        self.desk.listen(self.alerting.hint)
+        self.organs += [self.desk, self.alerting]
         sources: list[Collector | Organ] = [*self.agent.collectors.values(), *self.organs]
         metrics: list[Metric] = [*Watch.metrics, *State.metrics, *(m for source in sources for m in source.metrics)]
         self.page = Page(self.agent.ring, metrics, self._own.render, self._own.rendered)
         self._server = MetricsServer(self.page, self._own, self._health)
-        self._socket = AgentSocket(config.socket, self, everyone=_looks_at_all(), more=IncidentsApi(self.desk, self.state).routes())
+        more = IncidentsApi(self.desk, self.state).routes() | AlertsApi(self.alerting.answers).routes()
+        self._socket = AgentSocket(config.socket, self, everyone=_looks_at_all(), more=more)
         self._notify = Notifier()
         self._stop = asyncio.Event()
         self._hangup = asyncio.Event()
@@ -269,6 +277,7 @@ class Daemon:
                 "peak_bytes": usage.ru_maxrss * 1024,
                 "over_budget": self._over,
             },
+            "alerts": self.alerting.status(),
             "symptoms": [
                 {"tree": tree, "labels": dict(labels), "phase": s.phase, "since": when(s.onset), "missing": s.missing}
                 for (tree, labels), s in sorted(agent.judged.symptoms.items())

@@ -13,9 +13,11 @@ from agent.alerts.answers import Answers
 from agent.alerts.courier import Courier, Feed, receivers_or_default
 from agent.alerts.keepers import Keepers
 from agent.alerts.senders import Senders
+from agent.config import Config
 from agent.engine.report import when
 from agent.host.clock import Clock
 from agent.model import JsonObject, Kind, Metric, Sample, Series, labels
+from agent.store.ring import Ring
 from agent.store.state import State
 
 log = logging.getLogger("anfl.alerts")
@@ -84,6 +86,17 @@ class Alerting:
         self.answers = Answers(self.courier)
         self._clock, self._sink = clock, sink
         self._series: dict[tuple[str, tuple[tuple[str, str], ...]], Series] = {}
+
+    @staticmethod
+    def of(config: Config, state: State, ring: Ring, clock: Clock, feed: Feed, healthy: Callable[[], bool]) -> Alerting:
+        """As the daemon has it: figures go into the ring."""
+
+        def sink(samples: list[Sample]) -> None:
+            if ring.ticks:
+                ring.add(ring.now, samples, FIGURES_S)
+
+        made = (config.alerts, config.receivers, config.state_dir, state, clock, feed)
+        return Alerting(*made, sink=sink, healthy=healthy)
 
     async def run(self) -> None:
         """Until cancelled; the state must be open."""
