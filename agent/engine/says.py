@@ -18,6 +18,7 @@ _KINDS = {
     "uuid": "gpu",
     "mountpoint": "mount",
     "device": "device",
+    "dimm": "device",
     "interface": "link",
     "pci": "device",
     "peer": "peer",
