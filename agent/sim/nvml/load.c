@@ -166,7 +166,6 @@ static void load_fault(struct fault *f, const struct json *node, unsigned place)
     char key[32];
     snprintf(key, sizeof key, "%u", place);
     f->key = hash(id ? id : key, 0xCBF29CE484222325ull) | 1;
-    f->slot = place;
     mark_calls(f->calls, json_find(node, "call"));
     if (!json_find(node, "call")) memset(f->calls, 0xFF, sizeof f->calls);
     copy(f->gpu, sizeof f->gpu, json_text(node, "gpu"));

@@ -60,8 +60,7 @@ struct gpu {
     u64 unsupported_field[512 / 64];
 };
 struct fault {
-    u64 key;                    // remembers its hits in the board
-    unsigned slot;
+    u64 key;                    // what its hits are kept under
     u64 calls[(CALLS + 63) / 64];
     char gpu[96];
     int index;                  // -1: by uuid, or any

@@ -139,15 +139,20 @@ void count_call(enum call call) {
     __atomic_add_fetch(&board->call[call], 1, __ATOMIC_RELAXED);
 }
 
+// The place of a fault's hits on the board, made if there is none; NULL if the board is full.
+static u64 *hits_of(u64 key) {
+    for (unsigned i = 0; i < BOARD_FAULTS; i++)
+        if (__atomic_load_n(&board->fault[i].key, __ATOMIC_ACQUIRE) == key) return &board->fault[i].hits;
+    for (unsigned i = 0; i < BOARD_FAULTS; i++) {
+        u64 found = 0;
+        if (__atomic_compare_exchange_n(&board->fault[i].key, &found, key, 0, __ATOMIC_ACQ_REL, __ATOMIC_ACQUIRE) || found == key)
+            return &board->fault[i].hits;
+    }
+    return NULL;
+}
+
 // How often this fault has been met, this time included; every process counts together.
 u64 count_hit(const struct fault *fault) {
-    if (!board) return 1;
-    for (unsigned i = 0; i < BOARD_FAULTS; i++) {
-        unsigned place = (fault->slot + i) % BOARD_FAULTS;
-        u64 none = 0;
-        __atomic_compare_exchange_n(&board->fault[place].key, &none, fault->key, 0, __ATOMIC_ACQ_REL, __ATOMIC_ACQUIRE);
-        if (__atomic_load_n(&board->fault[place].key, __ATOMIC_ACQUIRE) == fault->key)
-            return __atomic_add_fetch(&board->fault[place].hits, 1, __ATOMIC_ACQ_REL);
-    }
-    return 1;
+    u64 *hits = board ? hits_of(fault->key) : NULL;
+    return hits ? __atomic_add_fetch(hits, 1, __ATOMIC_ACQ_REL) : 1;
 }
