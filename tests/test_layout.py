@@ -23,6 +23,7 @@ ELSEWHERE = {
     "engine/build.py": ("engine/test_load.py", "trees are built when they are loaded"),
     "engine/calls.py": ("engine/test_checker.py", "calls are checked with the expression they stand in"),
     "engine/findings.py": ("engine/test_diagnose.py", "one step of a diagnosis"),
+    "engine/incidentbook.py": ("engine/test_incidents.py", "every step is a draft of the book"),
     "engine/incident.py": ("incidents/test_tables.py", "the words of incidents, and both ways through JSON"),
     "engine/remains.py": ("engine/test_diagnose.py", "one step of a diagnosis"),
     "engine/schedule.py": ("engine/test_diagnose.py", "one step of a diagnosis"),

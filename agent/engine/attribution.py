@@ -94,7 +94,10 @@ def _explain(draft: Draft, before: Incident, known: Incident, causes: list[JsonO
         draft.note(after, "explained", _says(root), who)
         return
     after = replace(after, phase=phase_of(after))
-    if old is None:
+    if any(other.id < after.id and other.active and _one(after, other) for other in draft.open):
+        draft.put(after)  # it ends in another one, which tells of the cause
+        draft.note(after, "explained", _says(root), who)
+    elif old is None:
         after = draft.tell(after, "diagnosed", _says(root), who)
     elif (old["id"], old["target"]) != (root["id"], root["target"]):
         after = draft.tell(after, "changed", f"root cause: {_says(root)}; formerly {old['id']}", who)

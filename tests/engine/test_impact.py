@@ -1,0 +1,55 @@
+"""Who suffers: process trees, GPUs and their users, gathered and bounded."""
+
+from __future__ import annotations
+
+from agent.engine.entities import Entities
+from agent.engine.impact import MOST, of_causes, of_symptom, single_gpu, union
+from agent.engine.incident import Affected, Impact
+from agent.engine.rounds import Round
+from agent.model import Labels, labels
+from tests.fakes.view import FakeView
+
+
+def info(pid: int, subject: int, user: str = "ada", unit: str = "") -> Labels:
+    """Labels of a process."""
+    return labels(pid=pid, subject=subject, comm="python3", user=user, unit=unit, cgroup="/x", container="", job="")
+
+
+def host() -> Entities:
+    """A trainer with one worker on one GPU, and somebody else's process on the other."""
+    known = [("process_info", i) for i in (info(7, 7), info(8, 7, unit="train.service"), info(9, 9, user="bob"))]
+    known += [("gpu_process_info", labels(pid=pid, uuid=uuid, gpu=0)) for pid, uuid in ((8, "GPU-a"), (9, "GPU-b"))]
+    return Entities.of(Round(FakeView.of(dict.fromkeys(known, [1.0]))))
+
+
+def test_a_process_suffers_with_its_whole_tree() -> None:
+    """And with the GPUs they use."""
+    found = of_symptom(host(), labels(pid=7))
+    assert [p.pid for p in found.processes] == [7, 8]
+    assert (found.gpus, found.users, found.units) == (("GPU-a",), ("ada",), ("train.service",))
+    assert single_gpu(host(), frozenset({"7", "8"})) == "GPU-a"
+    assert single_gpu(host(), frozenset({"7", "8", "9"})) is None
+
+
+def test_with_a_gpu_its_users_suffer() -> None:
+    """Of the host nobody in particular does."""
+    assert [p.pid for p in of_symptom(host(), labels(uuid="GPU-b", gpu=1)).processes] == [9]
+    assert of_symptom(host(), ()) == Impact()
+
+
+def test_a_diagnosis_names_sufferers() -> None:
+    """Processes, units and GPUs."""
+    process = {"kind": "process", "pid": 7, "name": "python3", "user": "ada", "unit": None, "uuid": None}
+    unit = {"kind": "unit", "pid": None, "name": "a.service", "unit": "a.service", "uuid": "GPU-a"}
+    found = of_causes([{"target": process}, {"target": unit}])
+    assert found.processes == (Affected(7, "python3", "ada"),)
+    assert (found.users, found.units, found.gpus) == (("ada",), ("a.service",), ("GPU-a",))
+
+
+def test_a_storm_is_counted_not_listed() -> None:
+    """At most so many processes are named; each counts once."""
+    many = Impact(tuple(Affected(pid) for pid in range(1, MOST + 1)))
+    both = union(many, Impact((Affected(1), Affected(500)), users=("ada",)))
+    assert len(both.processes) == MOST
+    assert (both.more, both.users) == (1, ("ada",))
+    assert union(both, both) == both
