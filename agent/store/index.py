@@ -95,7 +95,7 @@ class Index:
 
     def _drop_current(self, kept: Kept) -> None:
         handle = kept.handle
-        kept.together.broken = True
+        kept.together.leave()
         self.came_or_went.add(handle.name)
         self.moved.discard(kept)
         del self.by_handle[handle]

@@ -42,31 +42,35 @@ class Intake:
 
     def add(self, time: float, items: Iterable[Item], interval: float) -> None:
         """Store what one source brought."""
+        find, lately = self._index.by_handle.get, time - STALE_S
         for item in items:
-            kind = type(item)
-            if kind is Sample:
-                self._add_sample(cast(Sample, item), time, interval)
-            elif kind is Event:
-                self._on_event(cast(Event, item))
+            if type(item) is Sample:
+                kept = find(item[0])  # by position: unpacking a named tuple takes longer
+                if kept is not None and (together := kept.together).alone and together.last > lately:
+                    n, times = together.count, together.times
+                    if len(times) > n and times[n] == time and item[1] == kept.values[-1]:  # the usual case, written for speed
+                        together.count = n + 1
+                        together.last = time
+                        continue
+                self._add_sample(kept, item, time, interval)
+            elif type(item) is Event:
+                self._on_event(item)
             else:
                 self._add_figures(cast(Figures, item), time, interval)
 
-    def _add_sample(self, sample: Sample, time: float, interval: float) -> None:
-        value = sample[1]
-        kept = self._index.by_handle.get(sample[0])
+    def _add_sample(self, kept: Kept | None, sample: Sample, time: float, interval: float) -> None:
+        handle, value = sample
         try:
-            if kept is None or kept.together.broken or len(kept.together.series) > 1:
-                self._gather((sample[0],), array("d", (value,)), time, interval)
-                return
-            together = kept.together
-            if time <= together.last:
+            if kept is None or not kept.together.alone:
+                self._gather((handle,), array("d", (value,)), time, interval)
+            elif time <= kept.together.last:
                 self.dropped += 1
-            elif self._ready(together, (value,), time):
+            elif self._ready(kept.together, (value,), time):
                 if kept.values[-1] != value:
                     kept.append(value)
                     self._index.moved.add(kept)
-                together.count += 1
-                together.last = time
+                kept.together.count += 1
+                kept.together.last = time
         except TypeError:  # not a number
             self.dropped += 1
 
@@ -131,11 +135,12 @@ class Intake:
             else:
                 known = kept.last < time
                 if known:
-                    kept.together.broken = True
+                    kept.together.leave()
                     self._close(kept, value, time)
                     kept.together = together
             together.series.append(kept if known else None)
             together.refused += not known
+        together.alone = len(handles) == 1 and not together.refused
         self.dropped += together.refused
         return together
 

@@ -39,7 +39,7 @@ class Together:
     Nothing comes to it any more once it is ``broken``: its series belong to another one by then, or have ended.
     """
 
-    __slots__ = ("broken", "count", "home", "last", "refused", "series", "times")
+    __slots__ = ("alone", "broken", "count", "home", "last", "refused", "series", "times")
 
     def __init__(self, times: Times, home: object) -> None:
         self.times = times
@@ -49,6 +49,11 @@ class Together:
         self.series: list[Kept | None] = []  # None: it was refused
         self.refused = 0
         self.broken = False
+        self.alone = False  # the only one of its kind: may come as a sample by itself
+
+    def leave(self) -> None:
+        """One of them belongs elsewhere from now on."""
+        self.broken, self.alone = True, False
 
     def begin(self, times: Times) -> None:
         """All series have closed their runs and begun others."""
@@ -195,7 +200,7 @@ class Kept:
 
 
 _KEPT_BYTES = 96 + 33 + 40 + 150  # the object, its packed bytes' and spans' heads, its places in the ring's indexes
-_TOGETHER_BYTES = 104
+_TOGETHER_BYTES = 112
 
 
 def _extend(times: array[float], values: array[float], run_times: Times, run_values: array[float], low: float, high: float) -> None:
