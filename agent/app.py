@@ -189,7 +189,7 @@ class Agent:
 
     def _scope(self, request: Request, target: Target, members: tuple[int, ...]) -> Scope:
         onsets: Onsets = {key: s.onset for key, s in self.judged.symptoms.items()}
-        return Scope(target, members, frozenset(request.trees), onsets)
+        return Scope(target, members, self.rules.named(request.trees), onsets)
 
     def pin(self, pids: Iterable[int], by: str) -> None:
         """Give these processes full series until ``by`` names others, or none."""

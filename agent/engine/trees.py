@@ -138,3 +138,7 @@ class RuleSet:
     trees: Mapping[str, Tree] = field(default_factory=dict)
     causes: Mapping[str, Cause] = field(default_factory=dict)
     warnings: tuple[Problem, ...] = ()
+
+    def named(self, names: Iterable[str]) -> frozenset[str]:
+        """Trees asked for by name; ``gpu`` also means its siblings ``gpu_node``, ``gpu_load`` …"""
+        return frozenset(t for t in self.trees for name in names if t == name or t.startswith(f"{name}_"))

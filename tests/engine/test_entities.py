@@ -167,3 +167,11 @@ def test_a_round_ends_with_its_last_user() -> None:
         assert gone() is None
     finally:
         gc.enable()
+
+
+def test_siblings_of_a_tree_are_asked_with_it() -> None:
+    """Whoever asks for gpu wants all that is known of GPUs."""
+    rules = rule_set(GPU, SLOW, SLOW.replace("tree: latency", "tree: gpu_load").replace("latency.queueing", "gpu.power-cap"))
+    assert rules.named(["gpu"]) == {"gpu", "gpu_load"}
+    assert rules.named(["gpu_load", "latency"]) == {"gpu_load", "latency"}
+    assert rules.named([]) == frozenset()
