@@ -10,6 +10,7 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from agent import data
+from agent.engine.kernel import tables
 from agent.engine.load import load_rules
 from agent.engine.trees import RuleSet
 from agent.plugins import installed
@@ -67,7 +68,8 @@ def write(folder: Path, wanted: int, shipped: Path | None = None) -> dict[str, i
     """Fill the folder; how many trees and conditions there are, and how many trees are judged for every process."""
     folder.mkdir(parents=True, exist_ok=True)
     catalog = installed().catalog()
-    texts = {path.name: path.read_text(encoding="utf-8") for path in sorted((shipped or data.folder("rules")).glob("*.yaml"))}
+    paths = [p for p in sorted((shipped or data.folder("rules")).glob("*.yaml")) if p.name not in tables.FILES]
+    texts = {path.name: path.read_text(encoding="utf-8") for path in paths}
     more = made()
     while True:
         rules, problems = load_rules(texts, catalog)
