@@ -13,6 +13,7 @@ from agent.config import Config
 from agent.engine.diagnose import Meta, Scope, conclude
 from agent.engine.evaluate import JudgeState
 from agent.engine.findings import Onsets
+from agent.engine.looks import told
 from agent.engine.report import to_json
 from agent.engine.trees import RuleSet
 from agent.errors import AgentError, Unavailable, UsageError
@@ -144,7 +145,10 @@ class Agent:
             diagnosis = _ended(diagnosis, target)
         elif target.pid is not None and target.pid not in self.pids():
             diagnosis = no_all_clear(diagnosis, f"no samples of process {target.pid} were taken", "anfl-agent doctor")
-        return to_json(diagnosis)
+        answer = to_json(diagnosis)
+        judged_at = assessment.round.view.now if assessment.round else self.ring.now
+        self.ring.add(self.ring.now, [told(answer, target.pid, began, judged_at, self.clock.now())])
+        return answer
 
     def _limits(self, request: Request) -> Limits:
         budget = self.config.budget

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import socket
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from agent import __version__
 from agent.engine import looks
@@ -65,19 +66,23 @@ def feed(ring: Ring, recording: Recording, since: float, until: float) -> Iterat
 def diagnose(
     rewound: Rewound, rules: RuleSet, *, pid: int | None = None, trees: Sequence[str] = (), took_s: float = 0.0
 ) -> JsonObject:
-    """``anfl.diagnosis/1`` of that moment, with source ``recording``. UsageError if the process was not seen then."""
+    """``anfl.diagnosis/1`` of that moment, with source ``recording``. UsageError if the process was not seen then.
+
+    What only a look could tell is possible only where the tree's symptom held: of a healthy moment nobody took any.
+    """
     view = rewound.ring.at(rewound.at)
     onsets = {key: state.onset for key, state in rewound.judged.symptoms.items()}
-    target, pids = _target(view, pid)
+    target, pids = aim(view, pid)
     scope = Scope(target, pids, frozenset(trees), onsets)
-    assessment = settle(rules, view, scope)
+    held = {tree for (tree, _), s in rewound.judged.symptoms.items() if s.phase in ("pending", "firing")}
+    assessment = settle(rules, view, scope, looks.answers(view.events(looks.LOOK, looks.FRESH_S)))
+    assessment = replace(assessment, possible=tuple(p for p in assessment.possible if p.id.partition(".")[0] in held))
     meta = Meta(__version__, socket.gethostname(), rewound.at, took_s, "recording")
     return to_json(conclude(assessment, meta, GONE))
 
 
-def settle(rules: RuleSet, view: View, scope: Scope) -> Assessment:
+def settle(rules: RuleSet, view: View, scope: Scope, seen: dict[ProbeKey, Evidence]) -> Assessment:
     """Judge with the looks that were recorded; those that were not taken are answered with the reason."""
-    seen = looks.answers(view.events(looks.LOOK, looks.FRESH_S))
     answers: dict[ProbeKey, Evidence] = {}
     cache = RoundCache()
     while True:
@@ -96,9 +101,19 @@ def _recorded(key: ProbeKey, seen: dict[ProbeKey, Evidence]) -> Evidence:
     return alike[-1] if alike else Evidence(key.probe, because=GONE, try_="anfl-agent diagnose, while it lasts")
 
 
-def _target(view: View, pid: int | None) -> tuple[Target, tuple[int, ...]]:
+def read(text: str) -> JsonObject | None:
+    """A recorded answer; None if it is none."""
+    try:
+        found = json.loads(text)
+    except ValueError:
+        return None
+    return found if isinstance(found, dict) and "causes" in found else None
+
+
+def aim(view: View, pid: int | None, *, gone_is_host: bool = False) -> tuple[Target, tuple[int, ...]]:
+    """The target as it was then, and the pids to walk. UsageError for a process not seen then, unless the host may stand in."""
     infos = [dict(known) for known in view.labels("process_info")]
-    if pid is None:
+    if pid is None or (gone_is_host and all(i["pid"] != str(pid) for i in infos)):
         return Target("host", socket.gethostname()), tuple(int(i["pid"]) for i in infos)
     mine = [i for i in infos if i["pid"] == str(pid)]
     if not mine:

@@ -8,10 +8,12 @@ from dataclasses import asdict
 from typing import Any
 
 from agent.engine.walk import ProbeKey
-from agent.model import Artifact, Culprit, Event, Evidence, Labels, labels
+from agent.model import Artifact, Culprit, Event, Evidence, JsonObject, Labels, labels
 
 LOOK = "look"
 """Event kind: one closer look, at the moment it ended; text: the look as JSON, ``fields`` empty."""
+TOLD = "diagnosis"
+"""Event kind: an answer that was given, as JSON; ``fields``: ``began`` and ``judged_at``, Unix seconds."""
 FRESH_S = 900.0
 """A look answers for this long: what a process did a quarter of an hour ago says little of what it does now."""
 
@@ -23,6 +25,13 @@ def event(key: ProbeKey, evidence: Evidence, now: float) -> Event:
         known["pid"] = key.pid
     body = {"settings": key.settings, "entity": key.entity, "evidence": asdict(evidence)}
     return Event(now, LOOK, labels(**known), json.dumps(body, separators=(",", ":")))
+
+
+def told(diagnosis: JsonObject, pid: int | None, began: float, judged_at: float, now: float) -> Event:
+    """An answer as it was given, with the moment that was judged: a replay judges the same one."""
+    known = labels() if pid is None else labels(pid=pid)
+    fields = {"began": began, "judged_at": judged_at}
+    return Event(now, TOLD, known, json.dumps(diagnosis, separators=(",", ":")), fields)
 
 
 def answers(events: Iterable[Event]) -> dict[ProbeKey, Evidence]:
