@@ -26,6 +26,7 @@ SHORT = {
     "files": "list or copy the files that ship with the agent",
     "incidents": "what is or was wrong on this host: list, show, acknowledge, comment, assign, close",
     "record": "the flight recorder's files: list, verify, export, import, prune",
+    "replay": "a recording under these or other rules",
     "rules": "check, test, list and explain the diagnosis trees",
     "run": "run the agent in the foreground",
     "sim": "simulated GPUs for any NVML client",

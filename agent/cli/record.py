@@ -79,7 +79,7 @@ def export(ctx: click.Context, path: str, since: str, until: str, redact: bool, 
     from agent.store.export import export as write
     from agent.store.recording import Recording
 
-    low, high = _moment("--since", since), _moment("--until", until)
+    low, high = moment_of("--since", since), moment_of("--until", until)
     if low >= high:
         raise UsageError("--since must lie before --until")
     made = write(Recording(_config(ctx).recording_dir), path, low, high, redact=redact, host=socket.gethostname())
@@ -178,7 +178,8 @@ def located(config: configuration.Config, named: str | None) -> str:
     raise UsageError(f"no recording '{named}'", help="a path, or a name that 'anfl-agent record list' shows under imports")
 
 
-def _moment(option: str, said: str) -> float:
+def moment_of(option: str, said: str) -> float:
+    """A moment from the command line; UsageError that names the option."""
     from agent.moments import parse_moment
 
     try:
