@@ -55,10 +55,8 @@ def _curve_as_given(value: dict[str, Any] | None, path: str) -> Value:
 def _plain(value: Any, key: Key) -> Value:
     if key.words or key.unit == "text":
         raise ValueError(f"'{value}' is no word for it")
-    if isinstance(value, bool) != (key.unit == "flag") and not isinstance(value, int | float):
+    if not isinstance(value, int | float) or not math.isfinite(value):
         raise ValueError(f"'{value}' is no figure")
-    if isinstance(value, float) and not math.isfinite(value):
-        raise ValueError(f"{value} is not finite")
     return bool(value) if key.unit == "flag" else value
 
 

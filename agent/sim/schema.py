@@ -138,7 +138,6 @@ LINK: Mapping[str, Key] = {
 INSTANCE: Mapping[str, Key] = {
     "uuid": Key("text", "MIG-…"),
     "name": Key("text", "name with the profile"),
-    "gpu_instance": Key("count", "id of the GPU instance"),
     "compute_instance": Key("count", "id of the compute instance"),
     "slices": Key("count", "slices of the GPU"),
     "sm": Key("count", "multiprocessors"),
