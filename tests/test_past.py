@@ -1,0 +1,119 @@
+"""A recorded moment judged again."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from agent import past, replay
+from agent.engine import looks
+from agent.engine.walk import ProbeKey
+from agent.errors import Unavailable, UsageError
+from agent.model import Event, Evidence, Sample, Series, labels
+from agent.store.recorder import Recorder
+from agent.store.recording import Recording
+from agent.store.ring import Ring
+from tests.fakes.rules import process, rule_set
+
+START = 1_700_000_000.0
+RULES = """
+tree: memory
+each: [pid]
+symptom: {when: "last(process_anonymous_bytes) > 500", for: 10s, severity: warning}
+checks:
+  - {id: big, expr: "last(process_anonymous_bytes) > 500"}
+  - {id: one_site, cost: heavy, if: big, probe: memray, expr: "leak_share > 50%"}
+causes:
+  memory.python-leak:
+    title: It leaks
+    require: [one_site]
+    support: {one_site: 0.7, big: 0.3}
+    advice: Mend it.
+"""
+LENIENT = RULES.replace("> 500", "> 10000")
+KEY = ProbeKey("memray", 7, (), "")
+
+
+def silent(said: str) -> None:
+    """No progress."""
+
+
+def recorded(folder: Path, *events: Event, seconds: int = 120) -> Recording:
+    """A process that grows by 10 bytes a second, and what happened meanwhile."""
+    ring = Ring()
+    recorder = Recorder(str(folder), ring, {})
+    info, grown = Series(*process(7)), Series("process_anonymous_bytes", labels(pid=7))
+    waiting = sorted(events, key=lambda e: e.time)
+    for i in range(seconds):
+        due = [e for e in waiting if e.time <= START + i]
+        waiting = waiting[len(due) :]
+        ring.add(START + i, [*due, Sample(info, 1.0), Sample(grown, 10.0 * i)])
+        if i % 8 == 7:
+            recorder.write(recorder.gather(START + i))
+    recorder.write(recorder.gather(START + seconds))
+    return Recording(str(folder))
+
+
+def look(at: float, share: float = 0.9) -> Event:
+    """memray looked then."""
+    return looks.event(KEY, Evidence("memray", answers={"leak_share": share}), START + at)
+
+
+def test_a_moment_is_judged_with_what_was_known_then(tmp_path: Path) -> None:
+    """The leak is named at the end and was not there at the beginning; the look counts."""
+    recording, rules = recorded(tmp_path, look(70.0)), rule_set(RULES)
+    late = past.diagnose(past.rewind(recording, rules, START + 110, 600.0, silent), rules, pid=7)
+    early = past.diagnose(past.rewind(recording, rules, START + 30, 600.0, silent), rules, pid=7)
+    assert [c["id"] for c in late["causes"]] == ["memory.python-leak"]
+    assert late["source"] == "recording"
+    assert (early["causes"], early["verdict"]) == ([], "ok")
+
+
+def test_what_nobody_looked_at_then_stays_open_and_says_why(tmp_path: Path) -> None:
+    """While its symptom held, it is possible; nobody can look any more."""
+    recording, rules = recorded(tmp_path), rule_set(RULES)
+    found = past.diagnose(past.rewind(recording, rules, START + 110, 600.0, silent), rules, pid=7)
+    assert (found["verdict"], [p["id"] for p in found["possible"]]) == ("unknown", ["memory.python-leak"])
+    assert any(past.GONE in n["because"] for n in found["not_checked"])
+
+
+def test_a_time_or_a_process_that_was_not_recorded_is_said(tmp_path: Path) -> None:
+    """With the way to what there is."""
+    recording, rules = recorded(tmp_path), rule_set(RULES)
+    with pytest.raises(Unavailable, match="nothing was recorded"):
+        past.rewind(recording, rules, START - 100, 60.0, silent)
+    with pytest.raises(UsageError, match="process 8 was not among those recorded"):
+        past.diagnose(past.rewind(recording, rules, START + 60, 600.0, silent), rules, pid=8)
+
+
+def test_a_replay_names_what_fired_and_agrees_with_the_answer_given_live(tmp_path: Path) -> None:
+    """The same moment, the same looks, the same rules: the same answer."""
+    rules = rule_set(RULES)
+    bare = past.diagnose(past.rewind(recorded(tmp_path / "a", look(85.0)), rules, START + 90, 600.0, silent), rules, pid=7)
+    answer = looks.told(bare, 7, START + 66, START + 90, START + 95)
+    recording = recorded(tmp_path / "b", look(85.0), answer)
+    (finding,) = replay.play(recording, {"r": rules}, START - 1, START + 120)["r"].findings
+    assert (finding.tree, finding.root, finding.agrees) == ("memory", "memory.python-leak", True)
+
+
+def test_another_look_is_another_answer(tmp_path: Path) -> None:
+    """A replay that disagrees says so."""
+    rules = rule_set(RULES)
+    bare = past.diagnose(past.rewind(recorded(tmp_path / "a", look(85.0)), rules, START + 90, 600.0, silent), rules, pid=7)
+    answer = looks.told(bare, 7, START + 66, START + 90, START + 95)
+    recording = recorded(tmp_path / "b", look(85.0, 0.2), answer)
+    (finding,) = replay.play(recording, {"r": rules}, START - 1, START + 120)["r"].findings
+    assert (finding.root, finding.agrees) == ("", False)
+
+
+def test_a_change_of_rules_is_told_by_what_it_adds_loses_and_renames(tmp_path: Path) -> None:
+    """Before it is trusted with the future."""
+    recording = recorded(tmp_path, look(70.0))
+    renamed = RULES.replace("memory.python-leak", "memory.other")
+    sets = {"old": rule_set(RULES), "lenient": rule_set(LENIENT), "renamed": rule_set(renamed)}
+    played = {name: p.findings for name, p in replay.play(recording, sets, START - 1, START + 120).items()}
+    assert [(c.kind, c.before) for c in replay.compare(played["old"], played["lenient"])] == [("lost", "memory.python-leak")]
+    assert [c.kind for c in replay.compare(played["lenient"], played["old"])] == ["added"]
+    assert [(c.kind, c.after) for c in replay.compare(played["old"], played["renamed"])] == [("renamed", "memory.other")]
+    assert replay.compare(played["old"], played["old"]) == []
