@@ -41,6 +41,7 @@ class People:
         self._gpu = gpu
         self._proc = proc
         self._there: dict[int, Person] = {}
+        self._count = Series("gpu_processes", gpu)
         self._told = False
         self._sees_all = sees_all(proc)
 
@@ -54,7 +55,7 @@ class People:
         loads = {pid: scaled(busy, 0.01, 100) for pid, busy in raw.get("putil") or ()}
         self._told = self._told or bool(loads)
         yield from self._leave({pid for pid in self._there if pid not in sizes}, now)
-        yield Sample(Series("gpu_processes", self._gpu), float(len(sizes)))
+        yield Sample(self._count, float(len(sizes)))
         for pid, size in sizes.items():
             person = self._there.get(pid) or Person(pid, labels(**dict(self._gpu), pid=pid))
             self._there[pid] = person

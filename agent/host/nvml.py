@@ -23,8 +23,9 @@ from agent.host.nvml_wire import Where
 
 log = logging.getLogger("anfl.nvml")
 
-CALL_S = 2.0
-"""Deadline of one call. Healthy ones take 0.01 to 20 ms; one that waits for the GPU's own processor (GSP) takes 6 s and fails."""
+CALL_S = 1.5
+"""Deadline of one call: with a reading a second a hang is noticed within three. Healthy calls take 0.01 to 20 ms; one that waits
+for the GPU's own processor (GSP) takes 6 s and fails."""
 OPEN_S = 10.0
 """Deadline of nvmlInit: without persistence mode it starts every GPU anew, about 1.5 s each."""
 ALL_CALLS = 3

@@ -6,17 +6,20 @@ Only that process imports this module.
 from __future__ import annotations
 
 import time
-from typing import Any
 
 import pynvml
 
 from agent.host import nvml_wire as wire
 from agent.host.nvml_wire import Beacon
 
+TYPE_CHECKING = False  # typing brings a MiB of modules
+if TYPE_CHECKING:
+    from typing import Any
+
+    Values = dict[str, Any]
+
 VALUES = ("dVal", "uiVal", "ulVal", "ullVal", "sllVal", "siVal", "usVal")
 """Members of a field value's union, by its type."""
-
-Values = dict[str, Any]
 
 
 class Gone(Exception):

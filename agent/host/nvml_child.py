@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import importlib.util
-import json
+import marshal
 import os
 import select
 import signal
@@ -28,7 +28,7 @@ SLICE_S = 0.25
 DEATH_S = 0.1
 """A process that outlives SIGKILL by so long is stuck in the driver."""
 MOST_BYTES = 4 << 20
-START = "import sys, json; sys.path[:0] = {path!r}; from agent.host.nvml_worker import main; main(json.loads(sys.argv[1]))"
+START = "import sys; sys.path[:0] = {path!r}; from agent.host.nvml_worker import main; main({options!r})"
 
 Reply = dict[str, Any]
 
@@ -60,13 +60,15 @@ class Child:
         self.began = time.monotonic()
         self._rest = b""
         self._ended = False
-        self._asked = self.began
         mine, theirs = socket.socketpair()
         page = os.memfd_create("nvml-beacon")
         try:
             os.ftruncate(page, 4096)
             self.beacon = Beacon(page)
             self.pid = _start(theirs.fileno(), page, library, list(skip), only, dict(os.environ if env is None else env))
+        except BaseException:
+            mine.close()
+            raise
         finally:
             theirs.close()
             os.close(page)
@@ -75,9 +77,8 @@ class Child:
 
     def send(self, request: Mapping[str, Any]) -> None:
         """Ask; :class:`Died` if there is nobody."""
-        self._asked = time.monotonic()
         try:
-            self._socket.sendall(json.dumps(request).encode() + b"\n")
+            self._socket.sendall(wire.packed(dict(request)))
         except OSError:
             raise Died(self.beacon.where()) from None
 
@@ -88,13 +89,15 @@ class Child:
         :class:`Died` if the process ended.
         """
         until = time.monotonic() + patience
-        while (reply := self._line()) is None:
+        while (reply := self._message()) is None:
             now = time.monotonic()
             self._check(now, call_s, open_s)
             left = until - now
             if left <= 0:
                 return None
-            select.select([self._socket], [], [], min(left, SLICE_S, call_s))
+            ready = select.poll()  # select() refuses descriptors above 1023, and the agent holds many
+            ready.register(self._socket, select.POLLIN)
+            ready.poll(1000.0 * min(left, SLICE_S, call_s))
         if self.opened is None:
             self.opened = reply
         return reply
@@ -107,8 +110,9 @@ class Child:
         elif now - where.since > (open_s if where.call == "nvmlInit" else call_s):
             raise TimedOut(where)
 
-    def _line(self) -> Reply | None:
-        while b"\n" not in self._rest:
+    def _message(self) -> Reply | None:
+        head = wire.HEADER
+        while len(self._rest) < head.size or len(self._rest) < head.size + head.unpack_from(self._rest)[0]:
             try:
                 part = self._socket.recv(1 << 16)
             except BlockingIOError:
@@ -118,8 +122,12 @@ class Child:
             if not part or len(self._rest) > MOST_BYTES:
                 raise Died(self.beacon.where())
             self._rest += part
-        line, _, self._rest = self._rest.partition(b"\n")
-        reply: Reply = json.loads(line)
+        end = head.size + head.unpack_from(self._rest)[0]
+        data, self._rest = self._rest[head.size : end], self._rest[end:]
+        try:
+            reply: Reply = marshal.loads(data)
+        except (ValueError, EOFError, TypeError):
+            raise Died(self.beacon.where()) from None
         return reply
 
     # ------------------------------------------------------------------------------------------ the end
@@ -195,7 +203,7 @@ def _start(fd: int, page: int, library: str, skip: list[int], only: int | None, 
         raise Unavailable("nvidia-ml-py is not in the agent's environment", help="pip install nvidia-ml-py")
     path = [str(Path(__file__).resolve().parents[2]), str(Path(found.origin).parent)]
     options = {"fd": fd, "beacon": page, "parent": os.getpid(), "library": library, "skip": skip, "only": only}
-    argv = [sys.executable, "-I", "-S", "-c", START.format(path=path), json.dumps(options)]
+    argv = [sys.executable, "-I", "-S", "-c", START.format(path=path, options=options)]
     actions: list[Any] = [(os.POSIX_SPAWN_OPEN, n, os.devnull, os.O_RDWR, 0) for n in (0, 1)]
     actions += [(os.POSIX_SPAWN_DUP2, n, n) for n in (fd, page)]  # onto itself: the child keeps it
     # A group of its own: the terminal's Ctrl-C is for the agent.

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-from typing import Any
 
 import pynvml
 
@@ -11,6 +10,10 @@ from agent.host import nvml_wire as wire
 from agent.host.nvml_asked import Gone, Moved, Over, Tally
 from agent.host.nvml_device import Device
 from agent.host.nvml_wire import Beacon
+
+TYPE_CHECKING = False  # typing brings a MiB of modules
+if TYPE_CHECKING:
+    from typing import Any
 
 
 class Desk:

@@ -6,13 +6,18 @@ Only that process imports this module. Values are raw, in NVML's units; the agen
 from __future__ import annotations
 
 import time
-from typing import Any
 
 import pynvml
 
 from agent.host import nvml_wire as wire
-from agent.host.nvml_asked import Asked, Moved, Tally, Values
+from agent.host.nvml_asked import Asked, Moved, Tally
 from agent.host.nvml_wire import Beacon
+
+TYPE_CHECKING = False  # typing brings a MiB of modules
+if TYPE_CHECKING:
+    from typing import Any
+
+    from agent.host.nvml_asked import Values
 
 # nvmlDeviceGetFieldValues answers all of these in one call.
 FAST_FIELDS = (82, 83, 74, 76, 269, 270, 271, 197, 198)

@@ -8,6 +8,7 @@ from __future__ import annotations
 import contextlib
 import os
 import re
+import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
@@ -32,6 +33,8 @@ _LOADED = re.compile(rb"Kernel Module[^\n]*?\s(\d+\.\d+(?:\.\d+)?)\s")
 _VERSION = re.compile(r"\.so\.(\d+\.\d+(?:\.\d+)?)$")
 _MAPPED = re.compile(rb"(/[^\n]*/lib(?:nvidia-ml|cuda)\.so\.(\d+\.\d+(?:\.\d+)?))(?: \(deleted\))?\n")
 _MAPS_LIMIT = 8 << 20
+LOOK_EVERY_S = 4.0
+"""How often the library's file is looked at."""
 _MOST_DESCRIPTORS = 4096
 
 
@@ -100,12 +103,14 @@ class Library:
         self._proc = (os.environ if env is None else env).get(SIMULATED_PROC, proc)
         self._path = ""
         self._opened: LibraryFile | None = None
+        self._looked: tuple[float, LibraryFile | None, bool] = (0.0, None, False)
 
     @property
     def there(self) -> bool:
         """Whether there is one; looked for anew where the last one went away."""
         if self._now() is None:
             self._path = locate(self._named, self._env) or ""
+            self._look()
         return bool(self._path)
 
     @property
@@ -121,6 +126,7 @@ class Library:
 
     def opened(self) -> None:
         """A process opens it now."""
+        self._look()
         self._opened = self._now()
 
     def renewed(self) -> bool:
@@ -130,12 +136,19 @@ class Library:
 
     def differs(self) -> bool:
         """Whether its version and that of the loaded driver are known and not the same."""
-        own = self.version
-        loaded = loaded_version(self._proc) if own else ""
-        return bool(loaded and loaded != own)
+        self._now()
+        return self._looked[2]
 
     def _now(self) -> LibraryFile | None:
-        return library_file(self._path) if self._path else None
+        if time.monotonic() - self._looked[0] > LOOK_EVERY_S:
+            self._look()
+        return self._looked[1]
+
+    def _look(self) -> None:
+        found = library_file(self._path) if self._path else None
+        loaded = loaded_version(self._proc) if found is not None and found.version else ""
+        differs = bool(found is not None and loaded and loaded != found.version)
+        self._looked = (time.monotonic(), found, differs)
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,11 @@ from __future__ import annotations
 
 import mmap
 import struct
-from typing import NamedTuple
+from marshal import dumps
+
+TYPE_CHECKING = False  # typing brings a MiB of modules
+if TYPE_CHECKING:
+    from typing import Any
 
 UNINITIALIZED, INVALID_ARGUMENT, NOT_SUPPORTED, NO_PERMISSION, NOT_FOUND = 1, 2, 3, 4, 6
 DRIVER_NOT_LOADED, TIMEOUT, LIBRARY_NOT_FOUND, FUNCTION_NOT_FOUND = 9, 10, 12, 13
@@ -25,12 +29,25 @@ OVER = frozenset((UNINITIALIZED, DRIVER_NOT_LOADED, VERSION_MISMATCH))
 NO_GPU = -1
 
 
-class Where(NamedTuple):
+HEADER = struct.Struct("<I")
+"""Before every message: its length in bytes. Messages are marshalled: both ends are one interpreter, and one started the other."""
+
+
+def packed(message: dict[str, Any]) -> bytes:
+    """A message as it travels."""
+    data = dumps(message)
+    return HEADER.pack(len(data)) + data
+
+
+class Where:
     """The call a worker is in: GPU index (``NO_GPU`` for calls without one), its name, since when (monotonic seconds)."""
 
-    gpu: int
-    call: str
-    since: float
+    __slots__ = ("call", "gpu", "since")
+
+    def __init__(self, gpu: int, call: str, since: float) -> None:
+        self.gpu = gpu
+        self.call = call
+        self.since = since
 
 
 class Beacon:

@@ -1,21 +1,24 @@
 """The process that calls NVML, and nothing else: it may hang in the driver, be killed, and be started anew.
 
-One JSON line in, one out. It ends when its socket closes, when the agent dies, or when NVML is gone from under it; an alarm ends it
-if a call keeps it while nobody is left. It imports little: its memory counts as the agent's.
+One message in, one out (``nvml_wire``). It ends when its socket closes, when the agent dies, or when NVML is gone from under it; an
+alarm ends it if a call keeps it while nobody is left. Its memory counts as the agent's: what it imports is chosen.
 """
 
 from __future__ import annotations
 
+import _signal as signal  # type: ignore[import-not-found]  # signal itself brings enum
 import ctypes
 import gc
-import json
 import os
-import signal
 import sys
-from types import ModuleType
-from typing import Any
+from marshal import loads
 
-from agent.host.nvml_wire import Beacon
+from agent.host.nvml_wire import HEADER, LIBRARY_NOT_FOUND, Beacon, packed
+
+TYPE_CHECKING = False  # typing brings a MiB of modules
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from typing import Any
 
 PR_SET_PDEATHSIG = 1
 ALARM_S = 120
@@ -27,60 +30,62 @@ def main(options: dict[str, Any]) -> None:
     ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGTERM)
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
     if os.getppid() != options["parent"]:
-        return
-    if options["library"]:
-        # Its soname is what pynvml asks for: the loader then hands out this one.
-        ctypes.CDLL(options["library"], mode=ctypes.RTLD_GLOBAL)
-    # pynvml imports this for a function it does not use here; the real one brings 25 modules, 1.5 MiB.
-    sys.modules["ctypes.util"] = _no_finder()
-    from agent.host.nvml_desk import Desk  # after the library: pynvml comes with it
-
-    desk = Desk(Beacon(options["beacon"]), set(options["skip"]), options["only"])
-    gc.collect()
-    gc.freeze()
-    fd = options["fd"]
+        return None
     signal.alarm(ALARM_S)
+    if options["library"]:
+        try:  # its soname is what pynvml asks for: the loader then hands out this one
+            ctypes.CDLL(options["library"], mode=ctypes.RTLD_GLOBAL)
+        except OSError:
+            return _send(options["fd"], {"over": LIBRARY_NOT_FOUND})
+    _spare_modules()
+    from agent.host.nvml_desk import Desk  # pynvml comes with it
+
+    desk, fd = Desk(Beacon(options["beacon"]), set(options["skip"]), options["only"]), options["fd"]
+    gc.freeze()
     reply = desk.open()
     _send(fd, reply)
     if "over" in reply:
-        return
+        return None
     try:
-        for line in _lines(fd):
+        for request in _requests(fd):
             signal.alarm(ALARM_S)
-            reply = desk.answer(json.loads(line))
+            reply = desk.answer(request)
             _send(fd, reply)
-            signal.alarm(0)
             if "over" in reply:
-                return
+                return None
     finally:
         signal.alarm(ALARM_S)
         desk.close()
+    return None
 
 
-def _no_finder() -> ModuleType:
-    module = ModuleType("ctypes.util")
-    module.find_library = lambda name: None  # type: ignore[attr-defined]
-    return module
+def _spare_modules() -> None:
+    """Stand-ins for two modules that pynvml imports, one for a function it does not call here, one for a name it makes at import:
+    the real ones bring 30 more, which is 2 MiB."""
+    finder, words = type(sys)("ctypes.util"), type(sys)("string")
+    finder.find_library = lambda name: None  # type: ignore[attr-defined]
+    words.capwords = lambda text, sep: sep.join(part.capitalize() for part in text.split(sep))  # type: ignore[attr-defined]
+    sys.modules |= {"ctypes.util": finder, "string": words}
 
 
-def _lines(fd: int) -> Any:
+def _requests(fd: int) -> Iterator[dict[str, Any]]:
+    """Until the agent closes its end."""
     rest = b""
-    signal.alarm(0)
-    while part := os.read(fd, 65536):
+    while True:
+        while len(rest) >= HEADER.size and len(rest) >= (end := HEADER.size + HEADER.unpack_from(rest)[0]):
+            yield loads(rest[HEADER.size : end])
+            rest = rest[end:]
+        signal.alarm(0)
+        part = os.read(fd, 65536)
+        if not part:
+            return
         rest += part
-        while b"\n" in rest:
-            line, _, rest = rest.partition(b"\n")
-            yield line
 
 
 def _send(fd: int, reply: dict[str, Any]) -> None:
-    data = json.dumps(reply).encode() + b"\n"
+    data = packed(reply)
     try:
         while data:
             data = data[os.write(fd, data) :]
     except BrokenPipeError:
         sys.exit(0)
-
-
-if __name__ == "__main__":
-    main(json.loads(sys.argv[1]))

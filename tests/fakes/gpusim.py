@@ -36,6 +36,11 @@ class Host:
         return str(self.sim.library)
 
     @property
+    def file(self) -> str:
+        """The library itself."""
+        return str(self.sim.library / build.SONAME)
+
+    @property
     def env(self) -> dict[str, str]:
         """For the process that calls NVML."""
         return {**os.environ, **self.sim.environment()}

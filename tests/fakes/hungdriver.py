@@ -1,12 +1,13 @@
 """A whole agent beside a GPU driver that hangs for real: the process that calls NVML sleeps in state D, where no signal helps.
 
-Run as root in a mount namespace of its own: ``unshare -m --propagation private python tests/fakes/hungdriver.py FOLDER [GPUS]``.
-Prints one JSON object with what was seen; the last thing it does is to stop the agent while the driver hangs again.
+Run as root in a mount namespace of its own: ``unshare -m --propagation private python tests/fakes/hungdriver.py FOLDER GPUS
+PERIODS``, where the periods are those of health before. Prints one JSON object with what was seen; the last thing it does is to stop the agent while the driver hangs again.
 """
 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import os
 import subprocess
@@ -104,18 +105,19 @@ def states(parent: int) -> str:
     """The states of a process's children."""
     found = ""
     for task in os.listdir(f"/proc/{parent}/task"):
-        for pid in Path(f"/proc/{parent}/task/{task}/children").read_text().split():
-            found += Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
+        with contextlib.suppress(OSError):  # a thread or a child may end meanwhile
+            for pid in Path(f"/proc/{parent}/task/{task}/children").read_text().split():
+                found += Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
     return found
 
 
-async def scenario(host: Host, mount: DeadMount, agent: Agent, gpus: int) -> dict[str, Any]:
+async def scenario(host: Host, mount: DeadMount, agent: Agent, gpus: int, periods: int) -> dict[str, Any]:
     """Healthy, hanging, recovered, hanging again."""
     run, late, seen = Run(agent), Lateness(), {}
     async with asyncio.TaskGroup() as group:
         tasks = [group.create_task(agent.watch.run(run.note)), group.create_task(late.watch())]
         await run.until(lambda: len(run.last("gpu_utilization_ratio")) == gpus)
-        late.worst = 0.0
+        await late_from(late, run, seen, periods)
         host.break_("hang", {"gpu": 1})
         seen["noticed_s"] = await run.until(lambda: run.last("nvml_hung") == [1.0])
         seen["others_s"] = await run.until(lambda: len(fresh(run, "gpu_utilization_ratio")) == gpus - 1)
@@ -125,6 +127,7 @@ async def scenario(host: Host, mount: DeadMount, agent: Agent, gpus: int) -> dic
         mount.answer()
         seen["recovered_s"] = await run.until(lambda: run.last("nvml_hung") == [0.0] and len(fresh(run, "gpu_lost")) == gpus)
         seen["late_ms"], seen["late_rounds"] = late.worst * 1e3, run.late_rounds()
+        seen["down"] = sorted(s.name for s in agent.watch.states() if s.state == "down")
         mount.fall_silent()
         host.break_("hang")
         await run.until(lambda: run.last("nvml_hung") == [1.0])
@@ -133,13 +136,21 @@ async def scenario(host: Host, mount: DeadMount, agent: Agent, gpus: int) -> dic
     return seen
 
 
+async def late_from(late: Lateness, run: Run, seen: dict[str, Any], periods: int) -> None:
+    """How late loop and rounds are on this machine anyway; from now on they are counted anew."""
+    late.worst, run.rounds = 0.0, run.rounds[-1:]
+    await asyncio.sleep(periods * PERIOD_S)
+    seen["late_ms_healthy"], seen["late_rounds_healthy"] = late.worst * 1e3, run.late_rounds()
+    late.worst, run.rounds = 0.0, run.rounds[-1:]
+
+
 def fresh(run: Run, name: str) -> list[float]:
     """Values of series that were told within the last two periods."""
     now = run.agent.ring.now
     return [value for at, value in run.agent.ring.latest(name).values() if now - at < 2 * PERIOD_S + 0.5]
 
 
-def main(folder: Path, gpus: int) -> None:
+def main(folder: Path, gpus: int, periods: int) -> None:
     """Set all up, run, print, stop."""
     (folder / "dead").mkdir()
     (folder / "rules").mkdir()
@@ -150,7 +161,7 @@ def main(folder: Path, gpus: int) -> None:
     os.environ.update(host.sim.environment(), LD_PRELOAD=str(folder / "wait.so"), ANFL_DEAD=str(folder / "dead" / "x"))
     text = CONFIG.format(folder=folder, library=host.library, period=PERIOD_S, deadline=nvml.CALL_S)
     agent = app.build(parse_config(text, str(folder / "config.yaml")), burst=True)
-    seen = asyncio.run(scenario(host, mount, agent, gpus))
+    seen = asyncio.run(scenario(host, mount, agent, gpus, periods))
     began = time.monotonic()
     agent.close()
     print(
@@ -160,4 +171,4 @@ def main(folder: Path, gpus: int) -> None:
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]), int(sys.argv[2]) if len(sys.argv) > 2 else 2)
+    main(Path(sys.argv[1]), int(sys.argv[2]), int(sys.argv[3]))

@@ -29,6 +29,7 @@ def host(tmp_path: Path) -> Host:
 def nvml(host: Host, monkeypatch: pytest.MonkeyPatch) -> Iterator[Nvml]:
     """The door to them, with short deadlines and pauses."""
     monkeypatch.setattr("agent.host.nvml_gpu.FIRST_PAUSE_S", 0.2)
+    monkeypatch.setattr("agent.host.nvml_driver.LOOK_EVERY_S", 0.0)
     made = Nvml(host.library, call_s=CALL_S, env=host.env).used()
     yield made
     host.mend()
