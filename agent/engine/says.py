@@ -120,17 +120,24 @@ def culprit(labels: Labels, entities: Entities, term: Term | None = None) -> Cul
         pid = int(name) if name.isdecimal() else None
         name = entities.info.get(name, {}).get("comm") or named.get("comm") or name
     elif label == "uuid":
-        name = gpu_name(named)
+        name = _whole_gpu(named)
     elif label == "link" and (named.get("uuid") or named.get("pci")):
-        name = f"link {name} of {gpu_name(named)}"
+        name = f"link {name} of {_whole_gpu(named)}"
     share = rate = None
     if term is not None and isinstance(term.value, float | int) and not isinstance(term.value, bool):
         value = float(term.value)
         share = value if term.unit == "ratio" else None
         rate = value if term.unit.endswith("/second") else None
-    detail = figure(value, term.unit) if term is not None and value is not None else named.get("says", "")
+    where = f"on {gpu_name(named)}" if label == "pid" and named.get("uuid") else ""
+    detail = figure(value, term.unit) if term is not None and value is not None else named.get("says", where)
     uuid, pci = named.get("uuid") or None, named.get("pci") or None
     return Culprit(_KINDS[label], name, pid=pid, uuid=uuid, pci=pci, share=share, rate=rate, detail=detail)
+
+
+def _whole_gpu(named: Mapping[str, str]) -> str:
+    """``GPU 3 (GPU-3efd…, 0000:28:00.0)``: whoever has to find the board needs all three."""
+    more = [named[k] for k in ("uuid", "pci") if named.get(k) and named[k] not in gpu_name(named)]
+    return gpu_name(named) + (f" ({', '.join(more)})" if more else "")
 
 
 def number(terms: tuple[Term, ...]) -> float | None:

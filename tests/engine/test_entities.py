@@ -103,7 +103,7 @@ symptom: {when: "gpu_hot > 0"}
 checks:
   - {id: hot, expr: "gpu_hot > 0"}
 causes:
-  gpu.thermal-throttle: {title: t, require: [hot], support: {hot: 0.7}, culprit: [uuid, gpu_process_info], leads_to: [latency.queueing]}
+  gpu.thermal-throttle: {title: t, support: {hot: 0.7}, culprit: [uuid, gpu_process_info], leads_to: [latency.queueing]}
 """
 SLOW = """
 tree: latency
@@ -130,8 +130,8 @@ def test_a_gpu_is_named_by_all_three_and_whoever_is_on_it_is_named_too() -> None
     """Index, UUID and address; then the processes."""
     (cause,) = assess(rule_set(GPU, SLOW), node(), Scope(), {}).causes
     first, second = cause.culprits
-    assert first == Culprit("gpu", "GPU 0", uuid="GPU-0", pci="0000:00:00.0")
-    assert (second.kind, second.pid, second.uuid) == ("process", 1, "GPU-0")
+    assert first == Culprit("gpu", "GPU 0 (GPU-0, 0000:00:00.0)", uuid="GPU-0", pci="0000:00:00.0")
+    assert (second.kind, second.pid, second.uuid, second.detail) == ("process", 1, "GPU-0", "on GPU 0")
     assert (cause.target.kind, cause.target.name, cause.target.uuid) == ("gpu", "GPU 0", "GPU-0")
 
 

@@ -106,7 +106,7 @@ def test_labels_that_name_a_link_or_a_gpu() -> None:
     entities = Entities.of(Round(READ))
     link = culprit(labels(gpu=3, uuid="GPU-a", pci="0000:05:00.0", link=4), entities)
     assert link is not None
-    assert (link.kind, link.name, link.uuid, link.pci) == ("link", "link 4 of GPU 3", "GPU-a", "0000:05:00.0")
+    assert (link.kind, link.name, link.uuid, link.pci) == ("link", "link 4 of GPU 3 (GPU-a, 0000:05:00.0)", "GPU-a", "0000:05:00.0")
     unlisted = culprit(labels(gpu="", uuid="", pci="0000:05:00"), entities)
     assert unlisted is not None
     assert (unlisted.kind, unlisted.name, unlisted.uuid, unlisted.pci) == ("gpu", "GPU 0000:05:00", None, "0000:05:00")
