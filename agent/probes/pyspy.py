@@ -111,15 +111,16 @@ class Probe:
     async def _records(self, pid: int, seconds: float, count: int, loop: bool, blocking: bool) -> list[pyspy.Recording | None]:
         """Stacks on a CPU, holders of the interpreter lock, and for a loop sleepers too; in turn if they stop the target."""
         wanted = [self.mode != "gil", self.mode != "wall", self.mode != "gil" and loop]
-        short = seconds / 2 if count > pyspy.MANY_THREADS else seconds  # a round over 300 threads costs 30 to 45 ms of CPU time
-        each = [seconds / sum(wanted)] * 3 if blocking else [short, seconds, short]
+        each = seconds / sum(wanted) if blocking else seconds
+        many = count > pyspy.MANY_THREADS  # the lock's holder is cheap to find among any number
         found: list[pyspy.Recording | None] = [None, None, None]
         turns = asyncio.Semaphore(1 if blocking else 3)
 
         async def one(index: int) -> None:
             async with turns:
                 kind = {"gil": index == 1, "idle": index == 2}
-                found[index] = await pyspy.record(pid, seconds=each[index], threads=count, blocking=blocking, **kind)
+                spread = many and not kind["gil"]
+                found[index] = await pyspy.record(pid, seconds=each, threads=count, blocking=blocking, spread=spread, **kind)
 
         async with asyncio.TaskGroup() as group:
             for index in (index for index in range(3) if wanted[index]):

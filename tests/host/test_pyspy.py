@@ -25,6 +25,21 @@ def test_looking_only_for_the_locks_holder_is_cheaper() -> None:
 
 
 @pytest.mark.parametrize(
+    ("threads", "seconds", "expected"),
+    [(20, 4.0, (25, 4)), (100, 4.0, (5, 4)), (300, 4.0, (2, 3)), (2000, 4.0, (1, 4)), (2000, 30.0, (1, 5)), (300, 1.0, (7, 1))],
+)
+def test_a_spread_record_takes_one_seconds_rounds_over_all_of_its_seconds(
+    threads: int, seconds: float, expected: tuple[int, int]
+) -> None:
+    """A look at hundreds of threads costs what it may, and still sees more than its first second."""
+    per_second, whole = pyspy.plan(seconds, threads, spread=True)
+    assert (per_second, whole) == expected
+    assert whole <= seconds
+    assert per_second <= pyspy.rate(threads)
+    assert pyspy.plan(seconds, threads) == (pyspy.rate(threads), round(seconds))
+
+
+@pytest.mark.parametrize(
     ("threads", "state", "traced_by", "expected"),
     [(4, "S", 0, False), (17, "S", 0, True), (4, "D", 0, True), (4, "T", 0, True), (4, "t", 0, True), (4, "S", 99, True)],
 )
