@@ -20,6 +20,7 @@ SAME_S = 600.0
 FABRIC_S = 10.0
 """All GPUs and switches of a fabric see one fault within seconds."""
 FOLLOW_S = 30.0
+BUS_S = 5.0
 
 _GPU = frozenset(("xid", "gpu_fallen_off_bus", "gpu_init_failed", "gsp_timeout"))
 _LINKS = frozenset((74, 136, 137, 155, *range(144, 151)))
@@ -83,8 +84,9 @@ def _topics(event: Happening) -> tuple[str, ...]:
     """What an event is about, so far as two events must share one of these to belong together."""
     kind = event.kind
     if kind in _GPU or kind in ("sxid", "pcie_aer"):
-        about = (f"pci {event.get('pci')}",)
-        return (*about, "fabric") if _fabric(event) or event.get("xid") in (45, 154) else about
+        about: tuple[str, ...] = (f"pci {event.get('pci')}",)
+        about += ("fabric",) if _fabric(event) or event.get("xid") in (45, 154) else ()
+        return (*about, "bus") if kind in ("pcie_aer", "gpu_fallen_off_bus") or event.get("xid") == 79 else about
     for name, chain in (("storage", _STORAGE), ("stuck", _STUCK | _BROKEN), ("hardware", _HARDWARE)):
         if kind in chain:
             return (name,)
@@ -121,9 +123,7 @@ def _joined(a: Happening, b: Happening) -> bool:
         return gap <= FABRIC_S
     if _names_same(a, b) and (a.kind == b.kind or _RESOLVES.get(b.kind) == a.kind or _RESOLVES.get(a.kind) == b.kind):
         return True
-    if a.kind == b.kind and a.same == b.same:
-        return True
-    return _chained(a, b, gap)
+    return a.same == b.same or _chained(a, b, gap)
 
 
 def _chained(a: Happening, b: Happening, gap: float) -> bool:
@@ -131,13 +131,19 @@ def _chained(a: Happening, b: Happening, gap: float) -> bool:
         return gap <= SAME_S
     if any(a.kind in chain and b.kind in chain for chain in _CHAINS):
         return gap <= FOLLOW_S
-    if {a.kind, b.kind} & {"pcie_aer"} and a.get("pci") is not None and a.get("pci") == b.get("pci"):
-        return gap <= CHAIN_S
+    if "pcie_aer" in (a.kind, b.kind):  # the port above tells first, then what hangs below it
+        same = a.get("pci") is not None and a.get("pci") == b.get("pci")
+        below = a.kind == b.kind or (a.get("severity") in ("fatal", "unrecovered") and _lost(b))
+        return gap <= (CHAIN_S if same else BUS_S if below else -1.0)
     if a.kind.startswith("nic_") and (b.kind.startswith("nic_") or b.kind == "link_down"):
         return gap <= FOLLOW_S and (a.get("device") is None or b.get("device") in (None, a.get("device")))
     if a.kind == b.kind == "oom_kill":  # a cgroup killed as a whole
         return gap <= 1.0 and a.get("memcg") is not None and a.get("memcg") == b.get("memcg") and a.record.stamp is not None
     return a.kind == "efa_cmd_failed" and b.kind.startswith("efa_") and _names_same(a, b)
+
+
+def _lost(event: Happening) -> bool:
+    return event.kind == "gpu_fallen_off_bus" or event.get("xid") == 79
 
 
 def _fabric(event: Happening) -> bool:

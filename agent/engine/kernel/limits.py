@@ -6,17 +6,21 @@ import re
 
 from agent.engine.kernel.log import Log
 
+_PIDS = re.compile(r"cgroup: fork rejected by pids controller in (.{1,400}?)\s*\Z")
 _FILES = re.compile(r"VFS: file-max limit (\d{1,20}) reached")
 
 
 class Limits:
-    """One line, one event. Form of fs/file_table.c."""
+    """One line, one event. Forms of fs/file_table.c and kernel/cgroup/pids.c."""
 
-    needles = ("file-max limit",)
+    needles = ("file-max limit", "fork rejected")
 
     def read(self, text: str, log: Log) -> bool:
         """One line; True if it belongs to this family."""
-        found = _FILES.match(text)
-        if found is not None:
-            log.add("fd_limit", {"limit": int(found[1])}, ())
-        return found is not None
+        if (files := _FILES.match(text)) is not None:
+            log.add("fd_limit", {"limit": int(files[1])}, ())
+        elif (pids := _PIDS.match(text)) is not None:
+            log.add("pid_limit", {"memcg": pids[1]})
+        else:
+            return False
+        return True

@@ -19,10 +19,16 @@ _VIRTUAL = re.compile(
     r"(?:veth|cali|lxc|docker|br-|cni|flannel|virbr|vnet|tun|tap|kube|nodelocaldns|dummy|vxlan|azv|gke|eni[0-9a-f]{11}\Z)"
 )
 """Interfaces of containers and virtual machines, which come and go with them."""
-_LINK = re.compile(
-    rf"(?:([A-Za-z][\w-]{{1,20}})(?: ({FULL_BDF}))?:? ({IFACE})|({IFACE})): (?:\w{{1,20}}: )?(?:{IFACE}:? )?"
-    r"(?:NIC )?[Ll]ink (?:is )?([Dd]own|DOWN|[Uu]p|UP)\b"
+_STATE = r"(?:NIC )?[Ll]ink (?:is )?([Dd]own|DOWN|[Uu]p|UP)\b"
+_LINKS = (
+    re.compile(
+        rf"(?P<driver>[A-Za-z][\w-]{{1,20}})(?: (?P<device>{FULL_BDF}))?:? (?P<iface>{IFACE}): "
+        rf"(?:\w{{1,20}}: )?(?:{IFACE}:? )?{_STATE}"
+    ),
+    re.compile(rf"(?P<driver>[A-Za-z][\w-]{{1,20}}): (?P<iface>{IFACE}) {_STATE}"),
+    re.compile(rf"(?P<iface>{IFACE}): (?:NIC )?Link is ([Dd]own|[Uu]p)\b"),
 )
+"""``driver bdf iface: Link down``, ``driver: iface NIC Link is Down``, ``iface: Link is Down``."""
 _BOND = re.compile(rf"(?:bonding: )?({IFACE}): link status (definitely )?(down|up) for (?:active )?interface ({IFACE})")
 _BOND_SLAVE = re.compile(rf"(?:bonding: )?({IFACE}): \(slave ({IFACE})\): link status (definitely )?(down|up)\b")
 _BOND_NONE = re.compile(rf"(?:bonding: )?({IFACE}): now running without any active interface")
@@ -31,12 +37,13 @@ _WATCHDOG = re.compile(
     rf"([\w-]{{1,40}})(?: ({FULL_BDF}|[\w.:-]{{1,40}}))? ({IFACE}): NETDEV WATCHDOG: CPU: \d+: transmit queue (\d{{1,6}}) timed out"
 )
 _TX = re.compile(rf"([\w-]{{1,40}}) ({FULL_BDF}) ({IFACE}): TX timeout detected")
+_RX = re.compile(rf"([\w-]{{1,40}}) ({FULL_BDF}) ({IFACE}): RX timeout on channel: (\d{{1,6}})")
 _REFCOUNT = re.compile(r"unregister_netdevice: waiting for (\S{1,64}) to become free\. Usage count = ?-?\d+")
 _CONNTRACK = re.compile(r"(?:(?:nf|ip)_conntrack: )+table full, dropping packet")
 _MLX = re.compile(rf"(?:mlx5_core(?: ({BDF}))?: )?(?:(\w{{1,60}})(?::\d{{1,6}}:\(pid (\d{{1,10}})\))?: )?(.*)", re.DOTALL)
 _POWER = re.compile(r"Detected insufficient power on the PCIe slot \((\d{1,6})W\)")
 _MODULE = re.compile(r"Port module event(?:\[\w{1,10}\])?: module (\d{1,4}),.{0,80}?High Temperature")
-_WARM = re.compile(r"High temperature on sensors with bit set")
+_WARM = re.compile(r"High temperature on sensors with bit set|synd 0x10: ")
 _COMMAND = re.compile(
     r"(?:cmd\[\d+\]: )?([A-Z][A-Z0-9_]{1,60})\(0x[0-9a-f]{1,6}\) (?:(op_mod\(0x[0-9a-f]+\)) failed|((?:Async, )?timeout)\b)"
 )
@@ -46,7 +53,8 @@ _HEALTH = re.compile(
 )
 _EFA = re.compile(rf"(?:infiniband ((?:rdmap|efa_)\w{{1,30}})|efa ({FULL_BDF})): (.*)", re.DOTALL)
 _EFA_FATAL = re.compile(
-    r"Wait for completion \(polling\) timeout|Reset indication didn't turn o(?:n|ff)|Failed to reset device|Reset timeout"
+    r"Wait for completion \(polling\) timeout|Admin queue is closed"
+    r"|Reset indication didn't turn o(?:n|ff)|Failed to reset device|Reset timeout"
     r"|The device didn't send any completion for admin cmd|Device isn't ready, "
 )
 _EFA_COMMAND = re.compile(r"Failed to (?:process|submit) command (\w{1,60}) \(opcode \d+\)")
@@ -57,7 +65,7 @@ class Network:
 
     needles = (
         *("ink is ", "ink down", "ink Down", "ink DOWN", "ink up", "ink Up", "ink UP", "link status", "NETDEV WATCHDOG", "mlx5"),
-        *("Port module", "Detected insuff", "TX timeout", "_netdevice", "conntrack", "infiniband ", "efa ", "any active interface"),
+        *("Port module", "Detected insuff", "X timeout", "_netdevice", "conntrack", "infiniband ", "efa ", "any active interface"),
     )
 
     def read(self, text: str, log: Log) -> bool:
@@ -72,13 +80,12 @@ class Network:
         )
 
     def _link(self, text: str, log: Log) -> bool:
-        found = _LINK.match(text)
+        found = next((match for pattern in _LINKS if (match := pattern.match(text)) is not None), None)
         if found is None:
             return False
-        driver, device, iface, bare, state = found.groups()
-        if bare is not None and " is " not in text[found.end(4) : found.end()]:
-            return False
-        self._carrier(iface or bare, state.lower(), {"driver": driver, "device": device}, log)
+        said = found.groupdict()
+        state = (found[found.re.groups] or "").lower()
+        self._carrier(said["iface"], state, {"driver": said.get("driver"), "device": said.get("device")}, log)
         return True
 
     def _carrier(self, iface: str, state: str, more: dict[str, Value], log: Log) -> None:
@@ -109,6 +116,10 @@ class Network:
             iface, driver, device, queue = new[3], new[1], new[2], int(new[4])
         elif (own := _TX.match(text)) is not None:
             iface, driver, device, queue = own[3], own[1], own[2], None
+        elif (receive := _RX.match(text)) is not None:
+            driver, device, iface, channel = receive.groups()
+            log.add("nic_rx_timeout", {"iface": iface, "driver": driver, "queue": int(channel), "device": device}, (iface,))
+            return True
         else:
             return False
         log.add("nic_tx_timeout", {"iface": iface, "driver": driver, "queue": queue, "device": device}, (iface,))

@@ -73,7 +73,7 @@ def _name(text: str) -> tuple[str | None, str]:
 
 
 def _known(name: str) -> str | None:
-    return None if name.strip("'") in ("<unknown>", "") else name
+    return None if name in ("", "<unknown>", "'<unknown>'") else name
 
 
 def _details(number: int, text: str) -> dict[str, Value]:
