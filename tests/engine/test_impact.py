@@ -19,7 +19,7 @@ def host() -> Entities:
     """A trainer with one worker on one GPU, and somebody else's process on the other."""
     known = [("process_info", i) for i in (info(7, 7), info(8, 7, unit="train.service"), info(9, 9, user="bob"))]
     known += [("gpu_process_info", labels(pid=pid, uuid=uuid, gpu=0)) for pid, uuid in ((8, "GPU-a"), (9, "GPU-b"))]
-    return Entities.of(Round(FakeView.of(dict.fromkeys(known, [1.0]))))
+    return Entities.of(Round(FakeView.of({key: [1.0] for key in known})))
 
 
 def test_a_process_suffers_with_its_whole_tree() -> None:

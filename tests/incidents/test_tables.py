@@ -7,39 +7,10 @@ from dataclasses import replace
 
 import pytest
 
-from agent.engine.graph import Place
-from agent.engine.incident import Affected, Complaint, Entry, Impact, Incident, IncidentEvent
+from agent.engine.incident import Entry, Incident, IncidentEvent
 from agent.incidents import tables
 from agent.incidents.tables import Batch
-from agent.model import Severity, labels
-
-COMPLAINT = Complaint(
-    "memory",
-    labels(pid=7),
-    Severity.CRITICAL,
-    90.0,
-    100.0,
-    "grows",
-    Place(labels(pid=7), {"pid": "7", "comm": "<b>'\"ü"}, frozenset({"7", "8"})),
-    start=50.5,
-    over=130.0,
-    ended="resolved",
-)
-INCIDENT = Incident(
-    id=3,
-    opened=100.0,
-    updated=130.0,
-    phase="diagnosed",
-    severity=Severity.CRITICAL,
-    worst=Severity.CRITICAL,
-    title="Objects pile up",
-    version=2,
-    returns=(110.0,),
-    complaints=(COMPLAINT,),
-    causes=({"id": "memory.python-leak", "culprits": []},),
-    leads_to=("host.oom",),
-    impact=Impact((Affected(7, "trainer", "ada"),), ("GPU-1",), ("ada",), more=2),
-)
+from tests.fakes.incident import INCIDENT
 
 
 @pytest.fixture
