@@ -97,6 +97,11 @@ class Agent:
             users = {int(dict(kept.labels)["pid"]) for kept in self.ring.live("gpu_process_info")}
             processes.favour(users)  # type: ignore[attr-defined]
 
+    def nvml(self) -> JsonObject | None:
+        """How NVML and every GPU are; None where GPUs are not watched."""
+        cards: Any = self.collectors.get("gpu")
+        return None if cards is None else cards.report()
+
     def pids(self) -> tuple[int, ...]:
         """Every process that has series of its own now, and has had them long enough for a judgement."""
         live = self.ring.live("process_info")
@@ -289,21 +294,3 @@ def check_plugins(config: Config) -> None:
 
 def _sink(ring: Ring) -> Callable[[float, Iterable[Item]], None]:
     return ring.add
-
-
-async def doctor(config: Config, *, fix: bool, wheelhouse: str | None, progress: Progress) -> list[Any]:
-    """All checks of ``anfl-agent doctor``; with ``fix`` mend what can be mended here."""
-    from agent.reports import doctor as checks
-
-    agent = build(config, burst=True)
-    try:
-        progress("reading every source once")
-        items = [*checks.rights(), *checks.kernel(), *await checks.tools()]
-        items += [*await checks.bundles(config.state_dir, fix, wheelhouse, progress)]
-        items += [*checks.folders(config.state_dir, config.artifacts_dir, fix)]
-        items += [*await checks.sources(agent.watch)]
-        items += [checks.Item("Rules", "trees", "ok", f"{len(agent.rules.trees)} trees, {len(agent.rules.causes)} causes")]
-        items += [checks.Item("Plug-ins", b.name, "missing", b.why, "reinstall the agent") for b in agent.plugins.broken]
-        return items
-    finally:
-        agent.close()

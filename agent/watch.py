@@ -124,6 +124,11 @@ class Watch:
             elif source.lane is not self._shared:
                 self._sink(now, self._health(source, 0.0, "the last reading has not come back"))
 
+    async def settle(self, seconds: float) -> None:
+        """Wait for the readings that are out, at most so long."""
+        if self._running:
+            await asyncio.wait(list(self._running.values()), timeout=seconds)
+
     def _start(self, source: _Source) -> None:
         # A lane's reading outlives the round; the set keeps the task alive and stop() waits for none of them.
         task = asyncio.get_running_loop().create_task(self._collect_alone(source), name=f"collect-{source.name}")

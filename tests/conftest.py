@@ -25,7 +25,7 @@ def _no_blocking_calls() -> Iterator[None]:
         # The socket's folder is a tmpfs, touched once at start and once at the end.
         function.can_block_in("agent/web/sock.py", {"_bind", "stop"})
         # The doctor is a command of its own; it has the loop to itself.
-        function.can_block_in("agent/app.py", {"doctor"})
+        function.can_block_in("agent/checkup.py", {"doctor"})
         function.can_block_in("agent/reports/doctor.py", {"bundles"})
     watcher.activate()
     yield

@@ -22,7 +22,7 @@ def command(ctx: click.Context, fix: bool, wheelhouse: str | None, as_json: bool
 
     Exit codes: 0 all that matters works, 1 something is missing.
     """
-    from agent.app import doctor
+    from agent.checkup import doctor
 
     config = configuration.load(ctx.obj["config"])
     progress = Progress(as_json)

@@ -45,6 +45,7 @@ def _lines(s: dict[str, Any]) -> list[str]:
         f"sources   {len(s['collectors']) - len(down)} up"
         + "".join(f" · {c['name']} {c['state']}: {clean(c['why'], 80)}" for c in down)
     )
+    lines += _nvml(s.get("nvml"))
     lines += [f"broken    {b['name']}: {clean(b['why'], 120)}" for b in s["broken_plugins"]]
     lines.append("symptoms  " + (_symptoms(s["symptoms"]) or "none"))
     for diagnosis in s["diagnoses"][-5:]:
@@ -54,6 +55,16 @@ def _lines(s: dict[str, Any]) -> list[str]:
             "diagnosis " + (f"\x1b[1m{text}\x1b[0m" if colour() and diagnosis["verdict"] not in ("ok", "unknown") else text)
         )
     return lines
+
+
+def _nvml(report: dict[str, Any] | None) -> list[str]:
+    """One line about GPUs, where there are any."""
+    if not report or report["status"] == "absent":
+        return []
+    bad = [f"GPU {g['gpu']} {g['state']}" for g in report["gpus"] if g["state"] != "ok"]
+    words = [f"{len(report['gpus'])} GPUs", f"driver {report['driver']}"] if report["driver"] else []
+    words += ["another library on disk"] if report["mismatch"] else []
+    return [f"nvml      {report['status']}" + "".join(f" · {clean(w, 120)}" for w in (*words, report["why"], *bad) if w)]
 
 
 def _symptoms(symptoms: list[dict[str, Any]]) -> str:

@@ -107,7 +107,7 @@ class Collector:
         """How NVML is, for ``status``."""
         reading = self._last
         if reading is None:
-            return {"status": "absent", "why": nvml.NO_LIBRARY, "driver": "", "gpus": []}
+            return {"status": "absent", "why": nvml.NO_LIBRARY, "mismatch": False, "driver": "", "gpus": []}
         now = time.monotonic()
         gpus = [
             {
@@ -118,7 +118,8 @@ class Collector:
             }
             for g in reading.gpus
         ]
-        return {"status": reading.status, "why": reading.why, "driver": clean(reading.driver, 32), "gpus": gpus}
+        driver = clean(reading.driver, 32)
+        return {"status": reading.status, "why": reading.why, "mismatch": reading.mismatch, "driver": driver, "gpus": gpus}
 
     def _standing(self, reading: Reading) -> Iterator[Sample]:
         counters = self._nvml.counters if self._nvml is not None else nvml.Counters()

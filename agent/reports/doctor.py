@@ -8,10 +8,10 @@ import platform
 import resource
 import shutil
 import sys
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from agent.errors import AgentError
 from agent.host import bundles as memray_bundles
@@ -22,6 +22,9 @@ from agent.watch import Watch
 
 State = Literal["ok", "warn", "missing", "absent"]
 
+SOURCES_S = 15.0  # what has a lane of its own may take so long
+MISMATCH = "; the library on disk is of another version: programs started now find no GPU"
+MEND_NVML = "load the driver that fits the library (a reboot does), or see 'anfl-agent diagnose gpu_node'"
 FREE_FOR_ARTIFACTS = 256 << 20  # a capture is capped at 64 MiB; its report and stacks come on top
 
 
@@ -156,9 +159,29 @@ def folders(state_dir: str, artifacts_dir: str, fix: bool) -> Iterable[Item]:
             yield Item("Folders", name, "ok", f"{path} ({free >> 30} GiB free)")
 
 
+def nvml(report: Mapping[str, Any] | None) -> Iterable[Item]:
+    """How NVML and the GPUs are, from what the ``gpu`` collector reports."""
+    if report is None or report["status"] == "absent":
+        yield Item("GPUs", "NVML", "absent", "GPUs are not watched" if report is None else str(report["why"]))
+        return
+    bad = [g for g in report["gpus"] if g["state"] != "ok"]
+    if report["status"] != "up":
+        yield Item("GPUs", "NVML", "missing", report["why"] or report["status"], MEND_NVML)
+        return
+    says = f"driver {report['driver']}, {len(report['gpus'])} GPUs"
+    yield Item(
+        "GPUs", "NVML", "missing" if report["mismatch"] else "ok", says + (MISMATCH if report["mismatch"] else ""), MEND_NVML
+    )
+    for gpu in bad:
+        yield Item(
+            "GPUs", f"GPU {gpu['gpu']}", "missing", f"{gpu['state']} ({gpu['uuid']}, {gpu['pci']})", "anfl-agent diagnose gpu"
+        )
+
+
 async def sources(watch: Watch) -> Sequence[Item]:
     """Take one reading from every collector and say how it went and what it cost."""
     await watch.round()
+    await watch.settle(SOURCES_S)
     items = []
     for state in watch.states():
         if state.state == "absent":

@@ -66,6 +66,18 @@ def test_what_fires_and_what_is_down_is_shown_and_told_by_the_exit_code(call: Ca
     assert not {"\x1b", "\u202e"} & set(done.out)
 
 
+def test_gpus_take_one_line_and_only_those_in_trouble_are_named(call: Call, told: dict[str, Any]) -> None:
+    """On a host without GPUs there is none."""
+    assert "nvml" not in call("status").out
+    gpus = [{"gpu": str(n), "uuid": f"GPU-{n}", "state": "lost" if n == 3 else "ok"} for n in range(8)]
+    told["nvml"] = {"status": "up", "why": HOSTILE, "mismatch": True, "driver": "580.95.05", "gpus": gpus}
+    out = call("status").out
+    assert "nvml      up · 8 GPUs · driver 580.95.05 · another library on disk" in out
+    assert "GPU 3 lost" in out
+    assert "GPU 2" not in out
+    assert not {"\x1b", "\u202e"} & set(out)
+
+
 def test_json_is_the_agents_own_answer(call: Call, told: dict[str, Any]) -> None:
     """Nothing added, nothing left out."""
     assert json.loads(call("status", "--json").out) == told

@@ -1,7 +1,8 @@
 """A whole agent beside a GPU driver that hangs for real: the process that calls NVML sleeps in state D, where no signal helps.
 
 Run as root in a mount namespace of its own: ``unshare -m --propagation private python tests/fakes/hungdriver.py FOLDER GPUS
-PERIODS``, where the periods are those of health before. Prints one JSON object with what was seen; the last thing it does is to stop the agent while the driver hangs again.
+PERIODS``, where the periods are those of health before. Prints one JSON
+object with what was seen; the last thing it does is to stop the agent while the driver hangs again.
 """
 
 from __future__ import annotations

@@ -5,11 +5,11 @@ from __future__ import annotations
 import os
 from collections.abc import Iterable
 from pathlib import Path
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import pytest
 
-from agent import app
+from agent import checkup
 from agent.config import Config, parse_config
 from agent.errors import AgentError, Unavailable
 from agent.host import bundles
@@ -155,9 +155,31 @@ def test_the_whole_tells_about_this_host_and_writes_nothing(config: Config, tmp_
     """Every room has its say."""
     import asyncio
 
-    items = asyncio.run(app.doctor(config, fix=False, wheelhouse=None, progress=lambda text: None))
-    assert list(dict.fromkeys(item.group for item in items)) == ["Rights", "Kernel", "Tools", "Folders", "Sources", "Rules"]
+    items = asyncio.run(checkup.doctor(config, fix=False, wheelhouse=None, progress=lambda text: None))
+    assert list(dict.fromkeys(item.group for item in items)) == ["Rights", "Kernel", "Tools", "Folders", "Sources", "GPUs", "Rules"]
     assert only(items, "py-spy").state == "ok"
     assert only(items, "trees").state == "ok"
     assert all(item.says for item in items)
     assert not list(tmp_path.iterdir())
+
+
+GPU = {"gpu": "1", "uuid": "GPU-b", "pci": "0000:20:00.0", "name": "NVIDIA H200", "state": "lost", "age_s": 61.0}
+UP = {"status": "up", "why": "", "mismatch": False, "driver": "580.95.05", "gpus": [{**GPU, "gpu": "0", "state": "ok"}, GPU]}
+
+
+@pytest.mark.parametrize(
+    ("report", "expected"),
+    [
+        (None, [("NVML", "absent", "not watched")]),
+        ({**UP, "status": "absent", "why": "no NVIDIA driver"}, [("NVML", "absent", "no NVIDIA driver")]),
+        (UP, [("NVML", "ok", "driver 580.95.05, 2 GPUs"), ("GPU 1", "missing", "lost (GPU-b, 0000:20:00.0)")]),
+        ({**UP, "gpus": [], "mismatch": True}, [("NVML", "missing", "another version")]),
+        ({**UP, "status": "hung", "why": "nvmlInit has not come back"}, [("NVML", "missing", "nvmlInit has not come back")]),
+    ],
+)
+def test_how_nvml_and_the_gpus_are(report: Any, expected: list[tuple[str, str, str]]) -> None:
+    """A host without GPUs lacks nothing; one whose GPU is lost is told which."""
+    items = list(doctor.nvml(report))
+    assert [(i.name, i.state) for i in items] == [(name, state) for name, state, _ in expected]
+    assert all(words in i.says for i, (_, _, words) in zip(items, expected, strict=True))
+    assert all(i.fix for i in items if i.state == "missing")
