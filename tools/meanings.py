@@ -15,6 +15,10 @@ CONFIG_KEYS = {
     "artifacts.dir": "Folder for flame graphs and stacks. Empty: `artifacts` below `state_dir`.",
     "artifacts.quota": "Bytes kept; the oldest files go first. Files younger than a minute stay.",
     "artifacts.keep": "Age at which a file is removed. Old files are removed when the next diagnosis begins.",
+    "recorder.enabled": "Whether the agent writes its flight recording: see [recording.md](recording.md).",
+    "recorder.dir": "Folder of the recording. Empty: `recording` below `state_dir`.",
+    "recorder.keep": "Age at which a file of the recording is removed.",
+    "recorder.quota": "Bytes kept; the oldest files go first. 2,000 series at 1 Hz take some 50 MiB a day.",
     "rules_dir": "Folder of trees to use in place of the shipped ones. Your own changes belong into `rules.d/` instead.",
     "subjects.top": "How many processes get series of their own by each of CPU, size, growth and I/O.",
     "subjects.match": "Processes that always get series of their own: `unit:NAME`, `cgroup:PATH` (and all below), or text held in "
