@@ -8,6 +8,9 @@ static u64 clamp(double value, double most) {
     return value >= most ? (u64)most : (u64)llround(fmin(value, 9.2e18));
 }
 
+// Also what is below zero, such as a margin.
+int small(const struct number *n, double now) { return (int)fmax(-2e9, fmin(value_at(n, now), 2e9)); }
+
 int is(const struct number *n) { return n->kind != KIND_NONE && n->a != 0; }
 
 // What a garbled call answers; the largest values of 64 bits are what real drivers leak for "not available".
@@ -76,7 +79,7 @@ static const struct link *link_entry(const struct gpu *gpu, unsigned link, doubl
 int link_state(const struct gpu *gpu, unsigned link, double now) {
     if (link >= whole(&gpu->link_count, 1, now)) return -1;
     const struct link *entry = link_entry(gpu, link, now);
-    return entry && entry->state.kind ? (int)value_at(&entry->state, now) : 1;
+    return entry && entry->state.kind ? small(&entry->state, now) : 1;
 }
 
 // Of one link, or (-1) of all: the figures of single links and, counted at the first link, those of the board.

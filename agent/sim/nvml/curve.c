@@ -9,7 +9,7 @@ static double within(double value, double low, double high) {
 // A step every second between -noise and +noise, the same in every process.
 static double jitter(const struct number *n, double t) {
     if (n->noise == 0) return 0;
-    u64 x = (u64)t * 0x9E3779B97F4A7C15ull + (u64)(n->since * 1000);
+    u64 x = (u64)fmin(t, 1e15) * 0x9E3779B97F4A7C15ull + (u64)within(n->since, 0, 1e15);
     x = (x ^ (x >> 31)) * 0xBF58476D1CE4E5B9ull;
     x ^= x >> 29;
     return n->noise * ((double)(x % 2001) / 1000 - 1);

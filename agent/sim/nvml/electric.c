@@ -37,7 +37,7 @@ int nvmlDeviceGetMarginTemperature(device_t device, struct margin_v1 *out) {
     NEED(out);
     if (out->version != VERSION(struct margin_v1, 1)) return NVML_ARGUMENT_VERSION_MISMATCH;
     if (!gpu->margin.kind) return NVML_NOT_SUPPORTED;
-    out->value = (int)value_at(&gpu->margin, in.now);
+    out->value = small(&gpu->margin, in.now);
     return NVML_OK;
 }
 int nvmlDeviceGetThermalSettings(device_t device, unsigned index, struct thermal_settings *out) {
@@ -45,7 +45,7 @@ int nvmlDeviceGetThermalSettings(device_t device, unsigned index, struct thermal
     NEED(out && (index == 0 || index == 15));
     memset(out, 0, sizeof *out);
     out->count = 1;
-    out->sensor[0] = (struct sensor){1, -256, 256, (int)value_at(&gpu->temperature, in.now), 1};
+    out->sensor[0] = (struct sensor){1, -256, 256, small(&gpu->temperature, in.now), 1};
     return NVML_OK;
 }
 GET(DeviceGetFanSpeed, fan, 1)

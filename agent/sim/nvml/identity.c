@@ -74,8 +74,8 @@ int nvmlDeviceValidateInforom(device_t device) {
 int nvmlDeviceGetCudaComputeCapability(device_t device, int *major, int *minor) {
     ENTER_GPU(DeviceGetCudaComputeCapability, device);
     NEED(major && minor);
-    *major = (int)value_at(&gpu->major_cc, in.now);
-    *minor = (int)value_at(&gpu->minor_cc, in.now);
+    *major = small(&gpu->major_cc, in.now);
+    *minor = small(&gpu->minor_cc, in.now);
     return NVML_OK;
 }
 int nvmlDeviceGetGspFirmwareVersion(device_t device, char *out) {
@@ -115,8 +115,8 @@ static void pci_v3(struct pci_v3 *out, const struct gpu *gpu, double now) {
     bus_id(out->bus_id_legacy, sizeof out->bus_id_legacy, gpu, "%04X:%02X:%02X.0");
     bus_id(out->bus_id, sizeof out->bus_id, gpu, "%08X:%02X:%02X.0");
     out->domain = gpu->domain, out->bus = gpu->bus, out->device = gpu->device;
-    out->device_id = (unsigned)value_at(&gpu->device_id, now);
-    out->subsystem_id = (unsigned)value_at(&gpu->subsystem_id, now);
+    out->device_id = (unsigned)whole(&gpu->device_id, 1, now);
+    out->subsystem_id = (unsigned)whole(&gpu->subsystem_id, 1, now);
 }
 int nvmlDeviceGetPciInfo_v3(device_t device, struct pci_v3 *out) {
     ENTER_GPU(DeviceGetPciInfo_v3, device);

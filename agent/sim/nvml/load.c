@@ -22,6 +22,12 @@ static void copy(char *out, size_t size, const char *text) {
     snprintf(out, size, "%s", text ? text : "");
 }
 
+// A count, an id or a code; what a person may have written is brought into its range.
+static u64 count_of(const struct json *node, const char *path, u64 otherwise, double most) {
+    double value = json_number(node, path, -1);
+    return !(value >= 0) ? otherwise : value > most ? (u64)most : (u64)value;
+}
+
 static int word_index(const char *const *words, const char *text) {
     for (int i = 0; words && words[i]; i++)
         if (*words[i] && strcmp(words[i], text) == 0) return i;
@@ -169,8 +175,8 @@ static void load_fault(struct fault *f, const struct json *node, unsigned place)
     mark_calls(f->calls, json_find(node, "call"));
     if (!json_find(node, "call")) memset(f->calls, 0xFF, sizeof f->calls);
     copy(f->gpu, sizeof f->gpu, json_text(node, "gpu"));
-    f->index = (int)json_number(node, "gpu", -1);
-    f->rc = error ? word_index(ERRORS, error) : (int)json_number(node, "error", 0);
+    f->index = json_find(node, "gpu") && !*f->gpu ? (int)count_of(node, "gpu", 0, 1000) : -1;
+    f->rc = error ? word_index(ERRORS, error) : (int)count_of(node, "error", 0, 9999);
     if (f->rc < 0) f->rc = NVML_UNKNOWN;
     f->delay = json_number(node, "delay", 0);
     f->hang = json_number(node, "hang", 0);
@@ -179,8 +185,8 @@ static void load_fault(struct fault *f, const struct json *node, unsigned place)
     f->until = json_number(node, "until", 0);
     f->garbage = json_find(node, "garbage") != NULL;
     f->value = json_number(node, "garbage", 0);
-    f->after = (u64)json_number(node, "after", 0);
-    f->count = (u64)json_number(node, "count", 0);
+    f->after = count_of(node, "after", 0, 1e15);
+    f->count = count_of(node, "count", 0, 1e15);
 }
 
 static void load_event(struct event *e, const struct json *node, u64 place) {
@@ -191,14 +197,14 @@ static void load_event(struct event *e, const struct json *node, u64 place) {
         {"mig-change", 256}, {"ecc-storm", 512}, {"dram-retired", 1024}, {"dram-retirement-failed", 2048}, {"poison", 4096},
         {"fatal-poison", 8192}, {"unavailable", 16384}, {"recovery-action", 32768}};
     const char *type = json_text(node, "type");
-    e->type = (u64)json_number(node, "type", 8);
+    e->type = count_of(node, "type", 8, 1e15);
     for (size_t i = 0; type && i < sizeof TYPES / sizeof *TYPES; i++)
         if (strcmp(type, TYPES[i].name) == 0) e->type = TYPES[i].bit;
-    e->seq = (u64)json_number(node, "seq", (double)place);
-    e->data = (u64)json_number(node, "data", 0);
+    e->seq = count_of(node, "seq", place, 1e15);
+    e->data = count_of(node, "data", 0, 1e15);
     copy(e->uuid, sizeof e->uuid, json_text(node, "gpu"));
-    e->gpu_instance = (unsigned)json_number(node, "gpu_instance", 0xFFFFFFFF);
-    e->compute_instance = (unsigned)json_number(node, "compute_instance", 0xFFFFFFFF);
+    e->gpu_instance = (unsigned)count_of(node, "gpu_instance", 0xFFFFFFFF, 0xFFFFFFFF);
+    e->compute_instance = (unsigned)count_of(node, "compute_instance", 0xFFFFFFFF, 0xFFFFFFFF);
 }
 
 static void load_lists(struct load *load, const struct json *document) {

@@ -152,6 +152,7 @@ struct gpu *nth_gpu(struct host *host, unsigned index);
 // answer.c
 int is(const struct number *number);
 u64 junk(void);
+int small(const struct number *number, double now);
 u64 whole(const struct number *number, double scale, double now);
 int put_u32(unsigned *out, const struct number *number, double scale, double now);
 int put_u64(u64 *out, const struct number *number, double scale, double now);

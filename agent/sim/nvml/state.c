@@ -38,7 +38,8 @@ static double seconds(clockid_t clock) {
 double wall(void) { return seconds(CLOCK_REALTIME); }
 
 void pause_for(double left) {
-    if (left <= 0) return;
+    if (!(left > 0)) return;
+    if (left > 1e9) left = 1e9;
     struct timespec t = {(time_t)left, (long)((left - (double)(time_t)left) * 1e9)};
     while (nanosleep(&t, &t) != 0) continue;
 }

@@ -48,7 +48,7 @@ int nvmlSystemGetDriverVersion(char *out, unsigned size) {
 int nvmlSystemGetNVMLVersion(char *out, unsigned size) {
     char text[160];
     ENTER(SystemGetNVMLVersion);
-    snprintf(text, sizeof text, "%u.%s", (unsigned)value_at(&in.host->cuda, in.now) / 1000, client_library());
+    snprintf(text, sizeof text, "%u.%s", (unsigned)small(&in.host->cuda, in.now) / 1000, client_library());
     return put_text(out, size, text);
 }
 static int cuda_version(const struct entry *in, int *out) {
