@@ -15,7 +15,7 @@ class Wanted:
     """What the main culprit must look like; a key that is None is not asked for.
 
     ``file`` is a path suffix, ``name`` a part of the culprit's name, ``line`` may be off by ``within`` lines.
-    ``printed`` asks for one of the pids that the workload printed as ``CULPRIT <pid>``.
+    ``printed`` asks for one of the pids that the workload printed as ``CULPRIT <pid>``. ``uuid`` and ``pci`` are a GPU's.
     """
 
     kind: str | None = None
@@ -25,6 +25,8 @@ class Wanted:
     line: int | None = None
     within: int = 0
     printed: bool = False
+    uuid: str | None = None
+    pci: str | None = None
 
 
 @dataclass(frozen=True)

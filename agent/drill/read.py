@@ -24,12 +24,15 @@ class _Culprit:
     line: int | None = None
     within: int = 0
     pid: Literal["printed"] | None = None
+    uuid: str | None = None
+    pci: str | None = None
     any_of: tuple[_Culprit, ...] = ()
 
     def wanted(self) -> list[Wanted]:
         """This culprit if it asks for anything, and its alternatives."""
         others = [wanted for one in self.any_of for wanted in one.wanted()]
-        own = Wanted(self.kind, self.name, self.file, self.function, self.line, self.within, self.pid == "printed")
+        place = (self.kind, self.name, self.file, self.function, self.line, self.within)
+        own = Wanted(*place, self.pid == "printed", self.uuid, self.pci)
         return others if others and own == Wanted() else [own, *others]
 
 

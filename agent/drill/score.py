@@ -106,6 +106,8 @@ def matches(culprit: Json, wanted: Wanted, printed: Collection[int] = ()) -> boo
         wanted.function is None or _last_part(culprit.get("function")) == _last_part(wanted.function),
         wanted.line is None or _near(culprit.get("line"), wanted.line, wanted.within),
         not wanted.printed or culprit.get("pid") in printed,
+        wanted.uuid is None or culprit.get("uuid") == wanted.uuid,
+        wanted.pci is None or str(culprit.get("pci") or "").startswith(wanted.pci),
     )
     return all(checks)
 

@@ -46,7 +46,7 @@ async def playing(simulated: Simulated | None, patient: Patient) -> AsyncIterato
     if simulated is None:
         yield
         return
-    pids = {} if patient.target is None else {"target": patient.target}
+    pids = {"target": patient.target or patient.running.pid}
     if patient.guilty:
         pids["culprit"] = min(patient.guilty)
     task = asyncio.ensure_future(simulated.play(pids))

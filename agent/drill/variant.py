@@ -15,6 +15,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from agent.drill.case import FILE, Case, Wanted
+from agent.drill.placeholders import filled
 from agent.drill.rename import Names, apply_names, choose_names
 
 _MARK = re.compile(r"[ \t]*# <- (culprit|also)[ \t]*$", re.MULTILINE)
@@ -67,11 +68,11 @@ def make_variant(case: Case, number: int, folder: Path, pythons: Collection[str]
     rng = random.Random(f"{case.id}:{number}")
     if not number:
         _strip_marks(folder)
-        return Variant(replace(case, folder=folder), 0)
+        return Variant(filled(replace(case, folder=folder)), 0)
     env = {**case.env, **{key: rng.choice(values) for key, values in sorted(case.vary.env.items())}}
     python = _pick(rng, [name for name in case.vary.python if name in pythons])
     background = _pick(rng, case.vary.background) or "none"
-    varied = replace(case, folder=folder, env=env)
+    varied = filled(replace(case, folder=folder, env=env))
     if case.vary.names:
         varied = _rewrite(varied, rng)
     else:

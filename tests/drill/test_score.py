@@ -122,6 +122,15 @@ def test_a_culprit_matches_every_key_that_is_asked_for(wanted: Wanted, fits: boo
     assert matches(SITE, wanted) is fits
 
 
+def test_a_gpu_is_known_by_uuid_and_the_beginning_of_its_address() -> None:
+    """The kernel leaves the function of an address out."""
+    card = {"kind": "gpu", "name": "GPU 2 (GPU-a, 0000:28:00.0)", "uuid": "GPU-a", "pci": "0000:28:00.0"}
+    assert matches(card, Wanted(kind="gpu", name="gpu 2", uuid="GPU-a", pci="0000:28:00"))
+    assert not matches(card, Wanted(uuid="GPU-b"))
+    assert not matches(card, Wanted(pci="0000:18:00"))
+    assert not matches({"kind": "process"}, Wanted(pci="0000:18:00"))
+
+
 def test_a_printed_pid_is_a_culprit() -> None:
     """The workload may say which process is guilty."""
     assert matches(SITE, Wanted(printed=True), {7, 8})
