@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import fnmatch
 import os
+import re
 import subprocess
 import time
 from collections.abc import Callable, Iterator
@@ -16,6 +18,7 @@ from agent.model import ENTITY_ENDED, Event, Sample
 from tests.fakes.gpusim import Host
 
 pytestmark = pytest.mark.real
+DOC = Path(__file__).parents[2] / "docs" / "gpu.md"
 IDENTITY = ("gpu", "uuid", "pci")
 UNTIL_S = 30.0
 Figures = dict[tuple[str, ...], float]
@@ -68,6 +71,14 @@ def test_series_of_one_gpu_carry_index_uuid_and_address() -> None:
     of_one = [m for m in declared if "uuid" in m.labels]
     assert of_one
     assert all(m.labels[:3] == IDENTITY for m in of_one)
+
+
+def test_every_series_has_a_line_in_the_table_of_names() -> None:
+    """Whoever comes from DCGM, nvitop or OpenTelemetry finds what they know."""
+    rows = [line for line in DOC.read_text("utf-8").splitlines() if line.startswith("| `")]
+    known = {fnmatch.translate(name) for row in rows for name in re.findall(r"`([a-z0-9_*]+)", row.split(" | ")[0])}
+    declared = [m.name for m in (*gpu.Collector.metrics, *gpu_health.Collector.metrics)]
+    assert [name for name in declared if not any(re.fullmatch(pattern, name) for pattern in known)] == []
 
 
 def test_everything_brought_was_declared(cards: gpu.Collector) -> None:
