@@ -25,7 +25,7 @@ _LINKS = (
         rf"(?P<driver>[A-Za-z][\w-]{{1,20}})(?: (?P<device>{FULL_BDF}))?:? (?P<iface>{IFACE}): "
         rf"(?:\w{{1,20}}: )?(?:{IFACE}:? )?{_STATE}"
     ),
-    re.compile(rf"(?P<driver>[A-Za-z][\w-]{{1,20}}): (?P<iface>{IFACE}) {_STATE}"),
+    re.compile(rf"(?P<driver>[A-Za-z][\w-]{{1,20}}): (?P<iface>{IFACE}) NIC Link is ([Dd]own|[Uu]p)\b"),
     re.compile(rf"(?P<iface>{IFACE}): (?:NIC )?Link is ([Dd]own|[Uu]p)\b"),
 )
 """``driver bdf iface: Link down``, ``driver: iface NIC Link is Down``, ``iface: Link is Down``."""

@@ -25,7 +25,8 @@ def meaning(event: Happening, tables: Tables) -> dict[str, Value]:
         title = switch.title if switch else entry.title if entry else event.kind
         return {"level": level, "title": title, "advice": entry.advice if entry else ""}
     xid = tables.xid(number)
-    action = _RECOVERY.get(str(event.get("recovery_to")), xid.action) if number == 154 else xid.action
+    need = event.get("recovery_to")
+    action = _RECOVERY.get(need, xid.action) if isinstance(need, str) else xid.action
     return {
         "level": level,
         "title": xid.title,

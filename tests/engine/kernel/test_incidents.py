@@ -4,17 +4,14 @@ from __future__ import annotations
 
 import pytest
 
-from agent.engine.kernel.lines import records
-from agent.engine.kernel.reader import Reader
+from agent.engine.kernel.incidents import MOST_TOPICS, Incidents
 from agent.engine.kernel.record import Happening
+from tests.engine.kernel.said import read as said
 
 
 def read(log: str) -> list[Happening]:
     """Events of a log."""
-    reader = Reader()
-    for record in records(log.strip().splitlines()):
-        reader.feed(record)
-    return reader.take()
+    return said(log.strip().splitlines())
 
 
 def numbers(log: str) -> list[int]:
@@ -87,22 +84,10 @@ def test_an_end_resolves_its_incident_and_a_new_beginning_opens_it_again() -> No
     } == {True}
 
 
-def test_repeats_are_one_event_with_a_count() -> None:
-    """Equal records one after the other; another between them, or an hour, makes a new event."""
-    line = f"NVRM: Xid ({A}): 95, x"
-    assert [e.count for e in read("\n".join([line] * 40))] == [40]
-    assert [e.count for e in read(f"{line}\nNVRM: Xid ({A}): 95, y\n{line}")] == [1, 1, 1]
-    assert [e.count for e in read(f"[1.0] {line}\n[3600.0] {line}")] == [1, 1]
-    assert [e.count for e in read(f"{line}\nlast message repeated 3 times")] == [4]
-    assert [e.count for e in read(f"{line}\nsomething else\nlast message repeated 3 times")] == [1]
-
-
 def test_a_flood_of_different_faults_stays_bounded() -> None:
     """Thousands of GPUs, servers and links: what is remembered of them does not grow without end."""
-    reader = Reader()
+    incidents = Incidents()
     for n in range(2_000):
-        for record in records([f"NVRM: Xid (PCI:{n % 65536:04x}:01:00): 31, a", f"nfs: server s{n} not responding, timed out"]):
-            reader.feed(record)
-        if n % 100 == 0:
-            reader.take()
-    assert len(reader._incidents._topics) <= 512
+        for event in said([f"NVRM: Xid (PCI:{n:04x}:01:00): 31, a", f"nfs: server s{n} not responding, timed out"]):
+            incidents.place(event)
+    assert len(incidents._topics) <= MOST_TOPICS

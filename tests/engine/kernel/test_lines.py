@@ -110,26 +110,6 @@ def test_a_raw_record_takes_its_dictionary_with_it() -> None:
     assert [dict(r.keys) for r in found] == [{"SUBSYSTEM": "pci", "DEVICE": "+pci:0000:3b:00.0"}, {}]
 
 
-def test_escapes_are_undone() -> None:
-    """``\\x0a`` is a line end, escaped bytes are UTF-8, and a backslash comes escaped itself."""
-    (record,) = records(["4,1,1,-;a\\x0ab \\xc3\\xa9 \\x5cx41 \\xff"])
-    assert record.text == "a\nb é \\x41 \ufffd"
-
-
-def test_pieces_of_one_line_are_joined() -> None:
-    """Old kernels hand out a line in pieces; new ones mark whole lines with c as well."""
-    old = [*records(["4,1,1,c;one ", "4,2,2,+;two", "4,3,3,-;three"])]
-    assert [r.text for r in old] == ["one two", "three"]
-    new = [*records(["4,1,1,c;one", "4,2,2,c;two", "text"])]
-    assert [r.text for r in new] == ["one", "two", "text"]
-
-
-def test_a_piece_of_another_facility_is_not_joined() -> None:
-    """A program cannot hang its words onto a line of the kernel."""
-    found = [*records(["4,1,1,c;NVRM: one", "12,2,2,+; caused by previous Xid 79"])]
-    assert [r.text for r in found] == ["NVRM: one", " caused by previous Xid 79"]
-
-
 def test_endless_lines_are_cut() -> None:
     """Nothing in a log makes us hold more than a bounded part of it."""
     (record,) = records(["x" * (MAX_LINE + 5)])

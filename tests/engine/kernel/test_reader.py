@@ -7,18 +7,10 @@ from typing import Any
 
 import pytest
 
-from agent.engine.kernel.lines import records
-from agent.engine.kernel.reader import KINDS, Reader
+from agent.engine.kernel.reader import KINDS
 from agent.engine.kernel.record import Happening
 from tests.engine.kernel.made import FAMILIES, dressed
-
-
-def read(lines: list[str]) -> list[Happening]:
-    """What a log says."""
-    reader = Reader()
-    for record in records(lines):
-        reader.feed(record)
-    return reader.take()
+from tests.engine.kernel.said import read
 
 
 def seen(event: Happening, wanted: dict[str, Any]) -> dict[str, Any]:
@@ -69,3 +61,21 @@ def test_broken_lines_are_survived(seed: int) -> None:
             )
         lines += text.split("\n")
     assert all(e.kind in KINDS for e in read(lines))
+
+
+def test_a_record_of_eight_kibibytes_is_read() -> None:
+    """Its beginning means something, the rest is not searched."""
+    (event,) = read(["4,1,5,-;NVRM: Xid (PCI:0000:3b:00): 31, pid=7, name=a, Ch 00000008" + ", x(" * 2000])
+    assert event.fields["process"] == "a"
+    assert len(event.record.text) == 1000
+
+
+def test_a_record_of_several_lines_is_read_line_by_line() -> None:
+    """As /dev/kmsg hands it out, its line ends escaped."""
+    parts = (
+        "The NVIDIA GPU 0000:b3:00.0",
+        "(PCI ID: 1:2) installed in this system has",
+        "fallen off the bus and is not responding to",
+    )
+    (event,) = read(["3,1,5,-;" + "\\x0a".join(f"NVRM: {part}" for part in parts)])
+    assert (event.kind, event.fields["pci"]) == ("gpu_fallen_off_bus", "0000:b3:00")
