@@ -17,7 +17,7 @@ async def doctor(config: Config, *, fix: bool, wheelhouse: str | None, progress:
         progress("reading every source once")
         items = [*checks.rights(), *checks.kernel(), *await checks.tools()]
         items += [*await checks.bundles(config.state_dir, fix, wheelhouse, progress)]
-        items += [*checks.folders(config.state_dir, config.artifacts_dir, fix)]
+        items += [*checks.folders(config.state_dir, config.artifacts_dir, fix), *checks.state(config.state_path)]
         items += [*await checks.sources(agent.watch)]
         items += [*checks.nvml(agent.nvml())]
         items += [checks.Item("Rules", "trees", "ok", f"{len(agent.rules.trees)} trees, {len(agent.rules.causes)} causes")]

@@ -8,6 +8,7 @@ import click
 
 from agent import config as configuration
 from agent.cli._output import colour, print_json
+from agent.engine.report import when
 from agent.host.text import clean
 
 
@@ -47,6 +48,8 @@ def _lines(s: dict[str, Any]) -> list[str]:
     )
     lines += _nvml(s.get("nvml"))
     lines += [f"broken    {b['name']}: {clean(b['why'], 120)}" for b in s["broken_plugins"]]
+    lines += _state(s.get("state"))
+    lines += _incidents(s.get("incidents"))
     lines.append("symptoms  " + (_symptoms(s["symptoms"]) or "none"))
     for diagnosis in s["diagnoses"][-5:]:
         causes = ", ".join(c["id"] for c in diagnosis["causes"]) or "nothing found"
@@ -65,6 +68,27 @@ def _nvml(report: dict[str, Any] | None) -> list[str]:
     words = [f"{len(report['gpus'])} GPUs", f"driver {report['driver']}"] if report["driver"] else []
     words += ["another library on disk"] if report["mismatch"] else []
     return [f"nvml      {report['status']}" + "".join(f" · {clean(w, 120)}" for w in (*words, report["why"], *bad) if w)]
+
+
+def _state(state: dict[str, Any] | None) -> list[str]:
+    """Only where something is wrong with it."""
+    if not state:
+        return []
+    lines = (
+        [f"state     in memory only, a kill loses it: {clean(state['trouble'] or '', 200)}"] if state["kept_in"] == "memory" else []
+    )
+    for loss in state["losses"][-3:]:
+        kept = f"; what is left: {clean(loss['kept'], 200)}" if loss["kept"] else ""
+        lines.append(f"state     lost {when(loss['at'])}: {clean(loss['why'], 200)}{kept}")
+    return lines
+
+
+def _incidents(found: dict[str, Any] | None) -> list[str]:
+    if not found or not found["open"]:
+        return []
+    words = [f"{found[word]} {word}" for word in ("critical", "warning", "notice") if found[word]]
+    words += [f"{found['unacknowledged']} nobody has acknowledged"] if found["unacknowledged"] else []
+    return [f"incidents {found['open']} open: {', '.join(words)} (anfl-agent incidents list)"]
 
 
 def _symptoms(symptoms: list[dict[str, Any]]) -> str:

@@ -224,6 +224,12 @@ class Desk:
 
     # ------------------------------------------------------------------------------------------ counting
 
+    def status(self) -> JsonObject:
+        """What is open, for ``anfl.status/1``."""
+        open_ = self.book.open
+        by_severity = {s.word: sum(i.severity is s for i in open_) for s in Severity}
+        return {"open": len(open_), "unacknowledged": sum(not i.acknowledged for i in open_), **by_severity}
+
     def samples(self) -> list[Sample]:
         """Its own figures and the state's."""
         open_ = self.book.open

@@ -7,17 +7,19 @@ import os
 import platform
 import resource
 import shutil
+import sqlite3
 import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from agent.errors import AgentError
+from agent.errors import AgentError, Unavailable
 from agent.host import bundles as memray_bundles
 from agent.host import procs, pyspy
 from agent.host.rights import CAP_SYS_PTRACE, capabilities
 from agent.host.run import run
+from agent.store.state import looked
 from agent.watch import Watch
 
 State = Literal["ok", "warn", "missing", "absent"]
@@ -157,6 +159,29 @@ def folders(state_dir: str, artifacts_dir: str, fix: bool) -> Iterable[Item]:
             yield Item("Folders", name, "warn", f"{path}: {free >> 20} MiB free", "make room: captures need 256 MiB")
         else:
             yield Item("Folders", name, "ok", f"{path} ({free >> 30} GiB free)")
+
+
+def state(path: str) -> Iterable[Item]:
+    """The state file: readable, whole, and whether something was lost."""
+    try:
+        bytes_, losses = looked(path, _state_facts)
+    except Unavailable as none:
+        if os.path.exists(path):
+            yield Item("Folders", "state file", "missing", f"{path}: {none.message}", none.help)
+        return
+    except sqlite3.Error as error:
+        yield Item("Folders", "state file", "missing", f"{path}: {error}", "start the agent: it sets a damaged file aside")
+        return
+    for why, kept in losses[-3:]:
+        yield Item("Folders", "state file", "warn", why, f"what is left of it: {kept}" if kept else "restore it from a backup")
+    if not losses:
+        yield Item("Folders", "state file", "ok", f"{path} ({bytes_ >> 10} KiB)")
+
+
+def _state_facts(at: sqlite3.Connection) -> tuple[int, list[tuple[str, str]]]:
+    pages, page = (at.execute(f"PRAGMA {what}").fetchone()[0] for what in ("page_count", "page_size"))
+    at.execute("PRAGMA quick_check(1)").fetchone()
+    return pages * page, at.execute("SELECT why, kept FROM losses ORDER BY at").fetchall()
 
 
 def nvml(report: Mapping[str, Any] | None) -> Iterable[Item]:

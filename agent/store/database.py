@@ -60,10 +60,15 @@ def transaction(connection: sqlite3.Connection) -> Iterator[sqlite3.Connection]:
 
 
 def read_only(path: str) -> sqlite3.Connection:
-    """A connection that cannot write. Unavailable if there is no state file, or it cannot be read."""
+    """A connection that cannot write. Unavailable if there is no state file, or it cannot be read.
+
+    A file without a log has no writer just now: it is read as it lies, and nothing is left beside it. With a log it takes the
+    log's index, which a folder that cannot be written may lack.
+    """
     if not os.path.exists(path):
         raise Unavailable("there is no state file", where=path, help="the agent makes it when it runs; check 'state_dir'")
-    for options in ("mode=ro", "mode=ro&immutable=1"):  # immutable: in a folder that cannot be written the log has no index
+    lying, shared = "mode=ro&immutable=1", "mode=ro"
+    for options in (shared, lying) if os.path.exists(f"{path}-wal") else (lying,):
         connection = sqlite3.connect(f"file:{_quoted(path)}?{options}", uri=True, timeout=BUSY_S, isolation_level=None)
         try:
             connection.execute("SELECT count(*) FROM sqlite_master").fetchone()

@@ -37,7 +37,7 @@ from typing import Any, ClassVar, TypeVar
 
 from agent.host.clock import Clock
 from agent.host.lane import Stalled, once
-from agent.model import Kind, Metric, Sample, Series
+from agent.model import JsonObject, Kind, Metric, Sample, Series
 from agent.store.database import read_only
 from agent.store.statefile import Loss, Room, StateFile
 from agent.store.writer import Job, StateHealth, Writer
@@ -110,6 +110,12 @@ class State:
         if self.health.mode == "memory":
             return await self.write(look, timeout)
         return await once("state-read", lambda: looked(self.path, look), timeout)
+
+    def status(self) -> JsonObject:
+        """How it is doing, for ``anfl.status/1``."""
+        h = self.health
+        losses = [{"at": loss.at, "why": loss.why, "kept": loss.kept or None} for loss in self.losses]
+        return {"path": self.path, "kept_in": h.mode, "trouble": h.trouble or None, "bytes": h.bytes, "losses": losses}
 
     def samples(self) -> list[Sample]:
         """Its health as samples, in the order of ``metrics``."""

@@ -18,6 +18,7 @@ from agent.host.rights import CAP_SYS_PTRACE
 from agent.model import Event, Metric, Sample
 from agent.reports import doctor
 from agent.reports.doctor import Item
+from agent.store.statefile import StateFile
 from agent.watch import Watch
 from tests.fakes.clock import FakeClock
 
@@ -87,6 +88,22 @@ def test_folders_are_made_only_when_asked(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     [item, _] = doctor.folders(str(tmp_path / "file/state"), str(artifacts), fix=True)
     assert (item.state, "Not a directory" in item.says) == ("missing", True)
+
+
+def test_the_state_file_is_whole_damaged_or_new_after_a_loss(tmp_path: Path) -> None:
+    """None is nothing to tell; a damaged one is, and so is what was lost before."""
+    path = tmp_path / "state.db"
+    assert list(doctor.state(str(path))) == []
+    for expected in ("ok", "warn"):
+        file = StateFile(str(path), (), lambda: 1_700_000_000.0)
+        file.open()
+        file.close()
+        [item] = doctor.state(str(path))
+        assert item.state == expected
+        path.write_bytes(b"no database" * 1000)
+        [item] = doctor.state(str(path))
+        assert (item.state, "cannot be read" in item.says) == ("missing", True)
+    assert len(list(tmp_path.glob("*.corrupt-*"))) == 1
 
 
 def test_a_folder_without_room_is_a_warning(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

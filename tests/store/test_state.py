@@ -12,12 +12,13 @@ import sys
 import time
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
+from functools import partial
 from pathlib import Path
 
 import pytest
 
 from agent.errors import Unavailable
-from agent.host.lane import Stalled
+from agent.host.lane import Stalled, aside
 from agent.store.state import Room, State, looked
 from agent.store.writer import TRY_AGAIN_S
 from tests.fakes.clock import FakeClock
@@ -116,6 +117,19 @@ def test_reading_without_a_file_says_so(tmp_path: Path) -> None:
     """A command on a host where no agent ever ran gets a clear answer."""
     with pytest.raises(Unavailable, match="no state file"):
         looked(str(tmp_path / "state.db"), lambda at: None)
+
+
+def test_a_look_at_a_file_at_rest_leaves_nothing_beside_it(tmp_path: Path) -> None:
+    """As the doctor promises; with an agent at work it sees what is committed."""
+    count = partial(looked, str(tmp_path / "state.db"), lambda at: at.execute("SELECT count(*) FROM notes").fetchone()[0])
+
+    async def at_work() -> int:
+        async with opened(tmp_path) as state:
+            await note(state, "one")
+            return int(await aside(count))
+
+    assert asyncio.run(at_work()) == count() == 1
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["state.db", "state.db.lock"]
 
 
 # ---------------------------------------------------------------------------------------------- a disk that fails
