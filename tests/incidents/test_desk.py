@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import os
+import random
+import subprocess
+import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -42,6 +45,7 @@ causes:
 )
 SELF = os.getpid()
 EVERY_S = 5
+ROOT = Path(__file__).resolve().parents[2]
 KEY = ("busy", labels(pid=SELF))
 
 
@@ -267,3 +271,74 @@ async def test_its_figures(tmp_path: Path) -> None:
         assert figures["incidents_open", "critical"] == figures["incident_batches_waiting",] == 0.0
         declared = {m.name for m in (*Desk.metrics, *State.metrics)}
         assert {name for name, *_ in figures} == declared
+
+
+# ---------------------------------------------------------------------------------------------- kill -9
+
+WORKER = """
+import asyncio, sys
+from agent.engine.incident import Complaint
+from agent.engine.graph import Place
+from agent.host.clock import SystemClock
+from agent.incidents import tables
+from agent.incidents.desk import Desk
+from agent.store.state import State
+from agent.model import labels
+from tests.fakes.life import process
+from agent.engine.evaluate import Transition
+from agent.engine.incidentbook import Seen
+from agent.engine.incidents import judged
+from agent.model import Severity
+async def main():
+    clock = SystemClock()
+    state = State(sys.argv[1], [tables.ROOM], clock)
+    await state.open()
+    desk = Desk(state, clock)
+    await desk.open()
+    async with asyncio.TaskGroup() as group:
+        group.create_task(desk.run())
+        n = 0
+        while True:
+            n += 1
+            place, at = process(10_000_000 + n % 20), desk.book.at + 2000
+            key = ("memory", place.key)
+            to = "resolved" if desk.book.holder(key) else "firing"
+            change = Transition(at, *key, to, at, Severity.WARNING)
+            desk._take(judged(desk.book, at, [Seen(change, Complaint(*key, Severity.WARNING, at, at, "", place))], {}))
+            print(n, flush=True)
+            await asyncio.sleep(0)
+asyncio.run(main())
+"""
+
+
+async def kept_whole(folder: Path) -> int:
+    """How many incidents there are; each must have all its events, and each event its incident."""
+    state = State(str(folder / "state.db"), [tables.ROOM], FakeClock())
+    await state.open()
+    events = await state.read(lambda at: tables.events_after(at, 0, most=1_000_000))
+    found = await state.read(lambda at: tables.incidents(at, closed_after=0.0, most=1_000_000))
+    await state.close()
+    assert len({e.id for e in events}) == len(events)
+    assert [i.id for i in reversed(found)] == [*range(1, len(found) + 1)]
+    numbers = {i.id: [e.n for e in events if e.incident == i.id] for i in found}
+    assert sum(map(len, numbers.values())) == len(events)
+    assert all(numbers[i.id] == [*range(1, i.version + 1)] for i in found)
+    return len(found)
+
+
+@pytest.mark.real
+def test_a_kill_parts_no_incident_from_its_events(tmp_path: Path) -> None:
+    """At random moments: each incident on disk has all its events, each event its incident, and the next agent goes on."""
+    chance, before = random.Random(3), 0
+    for _ in range(4):
+        command = [sys.executable, "-c", WORKER, str(tmp_path / "state.db")]
+        with subprocess.Popen(command, stdout=subprocess.PIPE, cwd=ROOT) as worker:
+            assert worker.stdout is not None
+            for _ in range(chance.randrange(30, 120)):
+                worker.stdout.readline()
+            worker.kill()
+            worker.stdout.read()
+        after = asyncio.run(kept_whole(tmp_path))
+        assert after >= before
+        before = after
+    assert before > 20
