@@ -26,7 +26,7 @@ from agent.investigate import Investigator, Limits, Progress
 from agent.model import Collector, Diagnosis, Evidence, Item, JsonObject, NotChecked, Target
 from agent.store.ring import Ring
 from agent.store.shelf import Shelf
-from agent.watch import Watch
+from agent.watch import SourceState, Watch
 from agent.yamlfile import did_you_mean
 
 BURST_PERIOD_S = 1.0
@@ -145,7 +145,7 @@ class Agent:
             took_s=self.clock.monotonic() - mono,
             source="burst" if self.burst else "daemon",
         )
-        diagnosis = with_notes(conclude(assessment, meta), [*trouble, *not_kept(looks.values())])
+        diagnosis = with_notes(conclude(assessment, meta), [*trouble, *not_kept(looks.values()), *unread(self.watch.states())])
         if not there:
             diagnosis = _ended(diagnosis, target)
         elif target.pid is not None and target.pid not in self.pids():
@@ -252,6 +252,13 @@ def not_kept(looks: Iterable[Evidence]) -> Iterator[NotChecked]:
         yield NotChecked("artifacts", said, MAKE_ROOM)
 
 
+def unread(states: Iterable[SourceState]) -> Iterator[NotChecked]:
+    """A kernel log that may not be read: trees that live on it say nothing then, and silence must not be taken for health."""
+    for state in states:
+        if state.name == "kernel_log" and state.state == "absent":
+            yield NotChecked("kernel_log", state.why, "anfl-agent doctor")
+
+
 def with_notes(diagnosis: Diagnosis, notes: Sequence[NotChecked]) -> Diagnosis:
     """The same with these first among what was not checked."""
     return replace(diagnosis, not_checked=(*notes, *diagnosis.not_checked))
@@ -277,7 +284,7 @@ def build(
     watch = Watch(collectors, _sink(ring), clock, lane, BURST_PERIOD_S)
     kernel_log: Any = collectors.get("kernel_log")
     if kernel_log is not None:
-        kernel_log.use(lambda: plugins.kernel_tables(config))
+        kernel_log.use(lambda: plugins.kernel_tables(config, keep=not burst))
     investigator = Investigator(rules, found.probes, plugins.probe_settings(found, config), clock)
     investigator.note = lambda look: ring.add(ring.now, [look])
     return Agent(config, clock, ring, watch, collectors, found, rules, investigator, lane, burst)

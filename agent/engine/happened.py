@@ -31,23 +31,9 @@ class Source:
 
 
 _WHAT = ("kind", "xid", "sxid", "class", "level", "severity", "severity_word", "fatal", "known", "scope", "error", "recovery_to")
-_WHERE = (
-    "gpu",
-    "uuid",
-    "pci",
-    "nvswitch",
-    "link",
-    "pid",
-    "process",
-    "memcg",
-    "device",
-    "iface",
-    "driver",
-    "module",
-    "server",
-    "fs",
-)
-_KERNEL = frozenset({*_WHAT, *_WHERE, "cpu", "mc", "dimm"})
+_WHOM = ("gpu", "uuid", "pci", "nvswitch", "link", "pid", "process", "memcg")
+_WHERE = ("device", "iface", "driver", "mount", "server", "fs", "cpu", "mc", "dimm")
+_KERNEL = frozenset({*_WHAT, *_WHOM, *_WHERE})
 """Fields of the events of the kernel log."""
 
 SOURCES: Mapping[str, Source] = {
@@ -61,7 +47,7 @@ SOURCES: Mapping[str, Source] = {
 _SAME = ("uuid", "pci", "pid")
 """Fields that say whom an event is about; labels of the same name in an instance must agree."""
 
-_AS_LABEL = {"iface": "interface", "memcg": "cgroup", "server": "peer", "process": "comm"}
+_AS_LABEL = {"iface": "interface", "memcg": "cgroup", "server": "peer", "process": "comm", "mount": "mountpoint"}
 
 
 @dataclass(frozen=True)
