@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from agent.cli._output import print_json
+from agent.cli._output import Progress, print_json
+from agent.cli._sim_lists import faults, keys
 from agent.errors import UsageError
 
 if TYPE_CHECKING:
@@ -22,7 +23,6 @@ _STATE = click.option(
     metavar="FILE", help="The state file (or $ANFL_SIM_GPU).",
 )  # fmt: skip
 _JSON = click.option("--json", "as_json", is_flag=True, help="JSON on stdout.")
-_NUMBERS = ("count", "after")
 
 
 @click.group("sim")
@@ -81,6 +81,30 @@ def init(state: Path, gpus: int, board: str, driver: str | None, force: bool, as
     compiled = asyncio.run(build.library())
     sim = GpuSim.create(state, compiled, gpus=gpus, board=board, driver=driver or DRIVER)
     return _changed(sim, as_json, f"{sim.path}: {gpus} x {BOARDS[board].name}", gpus=gpus, environment=sim.environment())
+
+
+@gpu.command()
+@click.argument("script", type=click.Path(exists=True, dir_okay=False, path_type=Path), metavar="SCRIPT")
+@_STATE
+@click.option("--pid", type=int, help="The process that 'target' stands for.")
+@click.option("--force", is_flag=True, help="Replace an existing state.")
+def play(script: Path, state: Path, pid: int | None, force: bool) -> int:
+    """Make a state as a script says (YAML, as 'sim:' of a drill) and let happen what it says, each at its time.
+
+    Shipped ones: 'anfl-agent files list examples/gpus'.
+    """
+    from agent.sim import build
+    from agent.sim import script as scripts
+
+    if state.exists() and not force:
+        raise UsageError(f"{state} exists", help="--force replaces it")
+    said = scripts.read_file(script)
+    sim = scripts.make(said, state, asyncio.run(build.library()))
+    progress = Progress()
+    progress(f"{sim.path}: {len(said.later)} steps to come" if said.later else f"{sim.path}: made")
+    asyncio.run(scripts.play(said, sim, {} if pid is None else {"target": pid}, progress))
+    progress.done()
+    return 0
 
 
 @gpu.command()
@@ -185,34 +209,8 @@ def fault(verb: str, arguments: Sequence[str], state: Path, as_json: bool) -> in
     return _changed(sim, as_json, f"{verb}{': ' if ids else ''}{', '.join(ids)}", fault=verb, ids=ids)
 
 
-@gpu.command()
-@_JSON
-def faults(as_json: bool) -> int:
-    """List the fault verbs."""
-    from agent.sim.verbs import VERBS
-
-    if as_json:
-        rows = {verb: {"main": main, "takes": sorted(known), "does": says} for verb, (main, known, _, says) in VERBS.items()}
-        print_json({"schema": "anfl.sim-gpu-faults/1", "faults": rows})
-        return 0
-    for verb, (_, known, _, says) in VERBS.items():
-        click.echo(f"{verb:<15} {says}" + (f"  [{', '.join(sorted(known))}]" if known else ""))
-    return 0
-
-
-@gpu.command()
-@_JSON
-def keys(as_json: bool) -> int:
-    """List every figure of a GPU."""
-    from agent.sim.schema import every_path, key_of
-
-    rows = [(path, key) for path in every_path() if (key := key_of(path.replace(".N.", ".0."))) is not None]
-    if as_json:
-        print_json({"schema": "anfl.sim-gpu-keys/1", "keys": {path: {"unit": key.unit, "says": key.says} for path, key in rows}})
-        return 0
-    for path, key in rows:
-        click.echo(f"{path:<36} {key.unit:<8} {key.says}" + (f" ({', '.join(key.words)})" if key.words else ""))
-    return 0
+gpu.add_command(faults)
+gpu.add_command(keys)
 
 
 @gpu.command()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import functools
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,7 +16,7 @@ from agent.sim.boards import BOARDS, gpu
 from agent.sim.build import library
 from agent.sim.gpu import DRIVER, GpuSim
 from agent.sim.statefile import State
-from agent.yamlfile import did_you_mean
+from agent.yamlfile import did_you_mean, parse
 from agent.yamlunits import parse_duration
 
 BEGIN = ("gpus", "board", "driver", "cuda")
@@ -53,6 +53,14 @@ def read(said: Mapping[str, Any]) -> Script:
         raise UsageError(f"sim: no board '{begin['board']}'", help=f"there are: {', '.join(BOARDS)}")
     first = {name: said[name] for name in STEP if name in said}
     return Script(begin, first, tuple(_later(one) for one in said.get("then", ())))
+
+
+def read_file(path: Path) -> Script:
+    """The script in a YAML file; Problems for what is no YAML, UsageError for what it cannot mean."""
+    said = parse(path.read_text("utf-8"), str(path)).plainly()
+    if not isinstance(said, dict):
+        raise UsageError(f"{path}: no mapping", help="such as {gpus: 8, then: [{after: 3s, fault: {lost: 2}}]}")
+    return read(said)
 
 
 def _later(said: Mapping[str, Any]) -> Later:
@@ -118,13 +126,14 @@ def make(script: Script, path: Path, compiled: Path) -> GpuSim:
     return sim
 
 
-async def play(script: Script, sim: GpuSim, pids: Mapping[str, int]) -> None:
-    """Do the steps at their times; what waited for a pid is done at once."""
+async def play(script: Script, sim: GpuSim, pids: Mapping[str, int], tell: Callable[[str], None] = lambda _: None) -> None:
+    """Do the steps at their times; what waited for a pid is done at once. ``tell`` hears of each."""
     board, began = str(script.begin.get("board", "h200")), asyncio.get_running_loop().time()
     waiting = {"set": _only_pids(script.first.get("set", {}))}
     for one in (Later(0.0, waiting), *sorted(script.later, key=lambda step: step.after)):
         await asyncio.sleep(max(0.0, began + one.after - asyncio.get_running_loop().time()))
         await sim.apply(functools.partial(apply, step=one.step, pids=pids, board=board))
+        tell(f"after {one.after:g} s: {', '.join(one.step)}")
 
 
 def apply(state: State, step: Mapping[str, Any], pids: Mapping[str, int], board: str = "h200") -> None:

@@ -32,7 +32,7 @@ def inject(state: State, verb: str, said: Any) -> list[str]:
     if verb not in VERBS:
         raise UsageError(f"no fault '{verb}'", help=did_you_mean(verb, VERBS) or f"there are: {', '.join(VERBS)}")
     main, known, do, _ = VERBS[verb]
-    given = dict(said) if isinstance(said, Mapping) else {} if said in (None, True, "") else {main: said}
+    given = dict(said) if isinstance(said, Mapping) else {} if said is None or said is True or said == "" else {main: said}
     for name in given:
         if name not in known:
             raise UsageError(f"'{verb}' takes no '{name}'", help=f"it takes: {', '.join(sorted(known)) or 'nothing'}")

@@ -91,6 +91,18 @@ def test_faults_are_injected_listed_and_taken_back(typed: Typed) -> None:
     assert typed.json("show")["gpus"][0]["condition"] == "ok"
 
 
+def test_a_script_is_played(typed: Typed, tmp_path: Path) -> None:
+    """Step by step, in a state of its own."""
+    (tmp_path / "s.yaml").write_text("gpus: 3\nset: {all: {processes.target.sm: 5}}\nthen: [{after: 10ms, fault: {lost: 1}}]\n")
+    typed("play", "s.yaml")
+    assert typed.code == 2
+    typed("play", "s.yaml", "--force", "--pid", "4711")
+    assert "after 0.01 s: fault" in typed.err
+    gpus = typed.json("show")["gpus"]
+    assert [gpu["condition"] for gpu in gpus] == ["ok", "lost", "ok"]
+    assert list(gpus[2]["processes"]) == ["4711"]
+
+
 @pytest.mark.parametrize(
     ("words", "says"),
     [

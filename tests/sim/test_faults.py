@@ -10,7 +10,7 @@ import pytest
 
 from agent.errors import UsageError
 from agent.sim.gpu import GpuSim
-from agent.sim.verbs import NOT_AVAILABLE, VERBS
+from agent.sim.verbs import NOT_AVAILABLE, VERBS, inject
 from tests.fakes.nvmlclient import NvmlClient
 
 Start = Callable[..., NvmlClient]
@@ -230,3 +230,12 @@ def test_every_verb_is_tried_here() -> None:
     with open(__file__) as file:
         text = file.read()
     assert [verb for verb in VERBS if f'"{verb}"' not in text and verb not in ("xid", "event")] == []
+
+
+def test_the_main_argument_may_stand_alone(sim: GpuSim) -> None:
+    """GPU 1 is not taken for a bare yes, which means GPU 0."""
+    for said, lost in ((1, 1), ("2", 2), ({"gpu": 3}, 3), (None, 0), (True, 0)):
+        sim.clear()
+        with sim.change() as state:
+            inject(state, "lost", said)
+        assert [gpu["condition"] for gpu in sim.read()["gpus"]].index("lost") == lost

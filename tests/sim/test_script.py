@@ -9,6 +9,9 @@ from typing import Any
 
 import pytest
 
+from agent import data
+from agent.drill.read import read_cases
+from agent.drill.variant import make_variant
 from agent.errors import UsageError
 from agent.sim import script
 from agent.sim.script import GpuSimulator, make, play, read
@@ -55,6 +58,31 @@ async def test_a_drill_gets_the_environment_and_the_play(compiled: Path, tmp_pat
     assert started.environment["ANFL_SIM_GPU"] == str(tmp_path / "gpu.json")
     await started.play({})
     assert json.loads(started.sim.path.read_text())["gpus"][0]["condition"] == "lost"
+
+
+@pytest.mark.parametrize("example", sorted((data.folder("examples") / "gpus").glob("*.yaml")), ids=lambda path: path.stem)
+def test_every_example_can_be_played(compiled: Path, tmp_path: Path, example: Path) -> None:
+    """Its later steps as well."""
+    make(script.read_file(example), tmp_path / "gpu.json", compiled)
+
+
+@pytest.mark.parametrize(
+    "folder", [path.parent for path in sorted(data.folder("drills").glob("*/case.yaml"))], ids=lambda p: p.name
+)
+def test_every_shipped_drill_says_what_the_simulator_understands(compiled: Path, tmp_path: Path, folder: Path) -> None:
+    """Variants too."""
+    (case,) = read_cases(folder)
+    for number in (0, 1, 2) if case.sim else ():
+        varied = make_variant(case, number, tmp_path / str(number)).case
+        make(read(varied.sim), tmp_path / f"{number}.json", compiled)
+
+
+def test_a_script_that_is_no_mapping_is_told(tmp_path: Path) -> None:
+    """With the file's name."""
+    path = tmp_path / "list.yaml"
+    path.write_text("[1, 2]\n")
+    with pytest.raises(UsageError, match=r"list\.yaml: no mapping"):
+        script.read_file(path)
 
 
 @pytest.mark.parametrize(
