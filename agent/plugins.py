@@ -132,15 +132,19 @@ def read_folder(folder: Path) -> dict[str, str]:
     return texts
 
 
-def kernel_tables(config: Config) -> tables.Tables:
+def kernel_tables(config: Config, keep: bool = False) -> tables.Tables:
     """What Xids and kernel events mean: shipped tables, those of ``rules_dir`` and of ``rules.d`` laid over them.
 
-    Problems with every mistake.
+    Problems with every mistake. ``keep`` keeps what was parsed for the next start.
     """
     base = _read_tables(data.folder("rules"))
     site = [Path(config.rules_dir)] if config.rules_dir else []
     overlay = {path: text for folder in (*site, *config.overlay_dirs()) for path, text in _read_tables(folder).items()}
-    return tables.load_tables(base, overlay)
+    cache = parsed_before(config)
+    found = tables.load_tables(base, overlay, cache.parse)
+    if keep:
+        cache.keep()
+    return found
 
 
 def _wrong_tables(config: Config) -> list[Problem]:

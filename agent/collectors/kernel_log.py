@@ -12,7 +12,6 @@ from agent.collectors._kernel_metrics import KERNEL_METRICS
 from agent.collectors._tally import Tally
 from agent.data import folder
 from agent.engine.kernel import kmsg, show
-from agent.engine.kernel.lines import records
 from agent.engine.kernel.reader import KINDS, Reader
 from agent.engine.kernel.record import Happening, Record
 from agent.engine.kernel.tables import FILES, Tables, load_tables
@@ -104,6 +103,8 @@ class Collector:
 
     def _read(self, until: float) -> None:
         if self._file is not None:
+            from agent.engine.kernel.lines import records
+
             self._take(records(self._file.lines(self.most * 200)), self._reader.feed)
             return
         assert self._device is not None
@@ -164,7 +165,7 @@ class Collector:
         address = happening.get("pci")
         if happening.kind not in GPU_KINDS or not isinstance(address, str):
             return ()
-        return self.gpus.labels(address, self._reader.nvidia.uuids)
+        return self.gpus.labels(address, self._reader.uuids)
 
     def _count(self, happening: Happening, level: str, class_: str, gpu: Labels) -> None:
         add, count = self._tally.add, float(happening.count)

@@ -33,22 +33,6 @@ _LIBRARY = re.compile(r" in (\S{1,200}?)(?:\[[0-9a-f]+(?:[+,][0-9a-f,+]*)?\]|\s|
 class Crash:
     """Keeps the crash whose CPU and task are still to be told."""
 
-    needles = (
-        *(
-            "BUG",
-            "Oops",
-            "panic",
-            "CPU: ",
-            "segfault",
-            "traps:",
-            "handle kernel",
-            "Internal error",
-            "protection fault",
-            "double fault",
-        ),
-        *("divide error", "invalid opcode", "stack segment", "int3: ", "bounds: ", "invalid TSS"),
-    )
-
     def __init__(self) -> None:
         self._open: tuple[Happening, int] | None = None
         self._oops: tuple[Happening, int] | None = None

@@ -50,8 +50,6 @@ def _fs(word: str | None) -> str | None:
 class Filesystem:
     """One line, one event."""
 
-    needles = ("-fs", "XFS", "BTRFS", "journal", "JBD2", "read-only", "superblock", "nfs", "lockd: ")
-
     def read(self, text: str, log: Log) -> bool:
         """One line; True if it belongs to this family."""
         return (

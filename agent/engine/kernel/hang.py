@@ -26,8 +26,6 @@ _WORKQUEUE = re.compile(r"BUG: workqueue lockup - pool .{0,200}? stuck for (\d{1
 class Hang:
     """One line, one event."""
 
-    needles = ("blocked", "lockup", "LOCKUP", "rcu", "hung task reports", "watchdog")
-
     def read(self, text: str, log: Log) -> bool:
         """One line; True if it belongs to this family."""
         if (found := _HUNG.match(text)) is not None:

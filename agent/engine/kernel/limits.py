@@ -13,8 +13,6 @@ _FILES = re.compile(r"VFS: file-max limit (\d{1,20}) reached")
 class Limits:
     """One line, one event. Forms of fs/file_table.c and kernel/cgroup/pids.c."""
 
-    needles = ("file-max limit", "fork rejected")
-
     def read(self, text: str, log: Log) -> bool:
         """One line; True if it belongs to this family."""
         if (files := _FILES.match(text)) is not None:

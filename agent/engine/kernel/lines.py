@@ -13,7 +13,7 @@ from dataclasses import replace
 from datetime import UTC, datetime
 
 from agent.engine.kernel import kmsg
-from agent.engine.kernel.record import Record
+from agent.engine.kernel.record import AGAIN, Record
 
 MAX_LINE = 65_536
 """Longer lines are cut: no record of the kernel is longer than 8 KiB."""
@@ -34,7 +34,6 @@ _TAG = re.compile(r"(?:([\w.:-]{1,255}) )?([\w./@+()-]{1,64})(?:\[(\d{1,10})\])?
 _RFC5424 = re.compile(r"(?:[\w.:-]{1,255}) ([\w./-]{1,48}) (?:\S{1,128}) (?:\S{1,32}) (?:-|\[.{0,400}?\]) ")
 _REPEATED = re.compile(r"message repeated (\d{1,9}) times: \[ ?(.*)\]\s*\Z", re.DOTALL)
 _LAST_REPEATED = re.compile(r"(?:[\w.:-]{1,255} )?last message repeated (\d{1,9}) times?\s*\Z")
-AGAIN = "last message repeated"
 
 
 def records(lines: Iterable[str]) -> Iterator[Record]:

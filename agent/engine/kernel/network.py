@@ -63,11 +63,6 @@ _EFA_COMMAND = re.compile(r"Failed to (?:process|submit) command (\w{1,60}) \(op
 class Network:
     """One line, one event."""
 
-    needles = (
-        *("ink is ", "ink down", "ink Down", "ink DOWN", "ink up", "ink Up", "ink UP", "link status", "NETDEV WATCHDOG", "mlx5"),
-        *("Port module", "Detected insuff", "X timeout", "_netdevice", "conntrack", "infiniband ", "efa ", "any active interface"),
-    )
-
     def read(self, text: str, log: Log) -> bool:
         """One line; True if it belongs to this family."""
         return (

@@ -47,8 +47,6 @@ LOST = ("xid", "gpu_fallen_off_bus", "gpu_init_failed")
 class Nvidia:
     """Keeps the parts of messages that come in several lines."""
 
-    needles = ("NVRM", "SXid", "nvidia-peermem", "nvidia-nvswitch")
-
     def __init__(self) -> None:
         self._probed: tuple[int, str | None] = (-100, None)
         self._mismatch: tuple[Happening, list[str], int] | None = None

@@ -43,8 +43,6 @@ class _Report:
 class Oom:
     """Follows one report at a time; the kernel prints no two at once."""
 
-    needles = ("oom-kill", "Kill process", "Killed process", "killed as a result")
-
     def __init__(self) -> None:
         self._report = _Report()
 

@@ -37,8 +37,6 @@ _LOST = re.compile(
 class Ras:
     """Lines of one error are one event."""
 
-    needles = ("Hardware Error]", "EDAC", "AER", "PCIe Bus Error")
-
     def __init__(self) -> None:
         self._mce: tuple[Happening, int] | None = None
         self._aer: tuple[Happening, int] | None = None

@@ -2,23 +2,16 @@
 
 from __future__ import annotations
 
-import re
-from collections.abc import Callable
-from typing import Protocol
+from collections.abc import Callable, Sequence
+from importlib import import_module
+from typing import TYPE_CHECKING, Protocol
 
-from agent.engine.kernel.crash import Crash
-from agent.engine.kernel.filesystem import Filesystem
-from agent.engine.kernel.hang import Hang
 from agent.engine.kernel.incidents import Incidents
-from agent.engine.kernel.limits import Limits
-from agent.engine.kernel.lines import AGAIN
 from agent.engine.kernel.log import Log
-from agent.engine.kernel.network import Network, from_daemon
-from agent.engine.kernel.nvidia import Nvidia
-from agent.engine.kernel.oom import Oom
-from agent.engine.kernel.ras import Ras
-from agent.engine.kernel.record import Happening, Record
-from agent.engine.kernel.storage import Storage
+from agent.engine.kernel.record import AGAIN, Happening, Record
+
+if TYPE_CHECKING:
+    from agent.engine.kernel.nvidia import Nvidia
 
 MOST_CHARACTERS = 4096
 """So much of a line is looked at; no message that means something is as long."""
@@ -54,13 +47,30 @@ KINDS = (
 """Every kind of event there is."""
 
 
-class Family(Protocol):
-    """Parsers of messages that belong together; ``needles`` are words one of which each of them holds."""
+FAMILIES = {
+    "Nvidia": "NVRM|SXid|nvidia-peermem",
+    "Oom": "invoked oom-killer|oom-kill:|Kill process|Killed process|killed as a result",
+    "Hang": "blocked|lockup|LOCKUP|stall|hung task reports",
+    "Crash": "BUG|Oops|PANIC|Kernel panic| Comm: |segfault at|traps:|nable to handle|Internal error|int3: |protection fault"
+    "|double fault|divide error|invalid opcode|stack segment|bounds: |TSS|BRK exception|alignment check|segment not present"
+    "|FPU exception|segment overrun",
+    "Ras": "Hardware Error]| CE | UE |error received|message received|AER: can|very failed|reset failed|PCIe Bus Error",
+    "Storage": " timeout|controller is down|not ready; abort|frozen state|reset failure|probe failure| path - failing|@ LBA"
+    "|error, dev|Buffer I/O error|page write due to|attempt to access|Disk failure|Cannot continue|md: kicking|exception Emask"
+    "|failed command: ",
+    "Filesystem": "-fs error|read-only|readonly|superblock|Aborting journal|flushing file data|unwritten extents|allocation failed"
+    "|hutting down filesystem|shut down due to|I/O error|orruption|CRC error|Internal error |writeback error|page discard"
+    "|failed to write|BTRFS error|BTRFS critical|BTRFS: error|csum|checksum|nfs: server|lockd: server|Lock reclaim|): error: ",
+    "Network": "ink is |ink down|ink Down|ink DOWN|ink up|ink Up|ink UP|link status|NETDEV WATCHDOG|mlx5_|Port module"
+    "|Detected insuff|X timeout|_netdevice|conntrack|infiniband |efa |any active interface",
+    "Limits": "file-max limit|fork rejected",
+}
+"""Each family, of the file of its name, and words one of which each of its messages holds. A family's file is read when the first
+such word is seen: most logs never need most of them."""
 
-    @property
-    def needles(self) -> tuple[str, ...]:
-        """Words to look for."""
-        ...
+
+class Family(Protocol):
+    """Parsers of messages that belong together; it may keep what the next lines need."""
 
     def read(self, text: str, log: Log) -> bool:
         """One line; True if it belongs to this family."""
@@ -71,14 +81,18 @@ class Reader:
     """Reads one log. Feed it records in their order; :meth:`take` hands out the events that are complete."""
 
     def __init__(self) -> None:
-        self.nvidia = Nvidia()
         self._log = Log()
         self._incidents = Incidents()
-        families: tuple[Family, ...] = (
-            self.nvidia, Oom(), Hang(), Crash(), Ras(), Storage(), Filesystem(), Network(), Limits()
-        )  # fmt: skip
-        self._families = tuple((_any_of(f.needles), f) for f in families)
-        self._maybe = _any_of(tuple(dict.fromkeys(n for f in families for n in f.needles)))
+        self._loaded: dict[str, Family] = {}
+        words = {name: text.split("|") for name, text in FAMILIES.items()}
+        self._families = tuple((_any_of(own), name) for name, own in words.items())
+        self._maybe = _any_of([*dict.fromkeys(word for own in words.values() for word in own)])
+
+    @property
+    def uuids(self) -> dict[str, str]:
+        """UUIDs of GPUs by PCI address, as the driver told them."""
+        nvidia: Nvidia | None = self._loaded.get("Nvidia")  # type: ignore[assignment]
+        return nvidia.uuids if nvidia is not None else {}
 
     @property
     def waiting(self) -> int:
@@ -101,12 +115,21 @@ class Reader:
         if record.text == AGAIN and record.tag is None:
             log.again(record.repeat)
         elif record.tag is not None:
-            from_daemon(record.tag, text, log)
+            if "carrier" in text:
+                from agent.engine.kernel.network import from_daemon
+
+                from_daemon(record.tag, text, log)
         elif self._maybe(text):
             line = text[:MOST_CHARACTERS].strip()
-            for holds, family in self._families:
-                if holds(line) and family.read(line, log):
+            for holds, name in self._families:
+                if holds(line) and self._family(name).read(line, log):
                     return
+
+    def _family(self, name: str) -> Family:
+        found = self._loaded.get(name)
+        if found is None:
+            found = self._loaded[name] = getattr(import_module(f"agent.engine.kernel.{name.lower()}"), name)()
+        return found
 
     def take(self, everything: bool = True) -> list[Happening]:
         """Events that are complete, each with the number of its incident. With ``everything`` unset those that wait for lines to
@@ -117,6 +140,13 @@ class Reader:
         return done
 
 
-def _any_of(needles: tuple[str, ...]) -> Callable[[str], object]:
-    """Whether a text holds one of these words: one pass over it, no backtracking."""
-    return re.compile("|".join(map(re.escape, needles))).search
+def _any_of(words: Sequence[str]) -> Callable[[str], bool]:
+    """Whether a text holds one of these words; one search for each is twice as fast as one expression for all."""
+
+    def holds(text: str) -> bool:
+        for word in words:  # noqa: SIM110  a generator takes half as long again
+            if word in text:
+                return True
+        return False
+
+    return holds

@@ -8,6 +8,9 @@ from dataclasses import dataclass, field
 KERNEL = 0
 """Facility of the kernel's own records. User space cannot write it: the kernel gives a record written to /dev/kmsg another one."""
 
+AGAIN = "last message repeated"
+"""Text of a record in which a syslog daemon says how often its last message came again."""
+
 Value = str | int | float | bool | None
 
 

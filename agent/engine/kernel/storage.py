@@ -38,8 +38,6 @@ MEDIUM = "medium"
 class Storage:
     """One line, one event."""
 
-    needles = ("nvme", "error, dev", "I/O error", "attempt to access", "Disk failure", "exception Emask", "md: kicking", "md/raid")
-
     def read(self, text: str, log: Log) -> bool:
         """One line; True if it belongs to this family."""
         return self._nvme(text, log) or self._block(text, log) or self._array(text, log) or self._other(text, log)

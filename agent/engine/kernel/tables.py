@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
-from functools import lru_cache
 from typing import Literal, TypeVar
 
 from agent.engine.treefile import merged
@@ -21,6 +20,7 @@ Action = Literal[
 ]  # fmt: skip
 File = TypeVar("File")
 Texts = tuple[tuple[str, str], ...]
+Parse = Callable[[str, str], Node]
 MOST_IN_A_RANGE = 1000
 
 
@@ -103,19 +103,26 @@ class Tables:
         return entry.nonfatal if entry.nonfatal and fields.get("severity_word") == "Nonfatal" else entry.level
 
 
-def load_tables(base: Mapping[str, str], overlay: Mapping[str, str] | None = None) -> Tables:
+_kept: dict[Texts, Tables] = {}
+
+
+def load_tables(base: Mapping[str, str], overlay: Mapping[str, str] | None = None, read: Parse = parse) -> Tables:
     """The tables from texts by path, with the site's laid over, number by number and key by key.
 
-    Raises :class:`agent.errors.Problems` with every mistake of every file.
+    Raises :class:`agent.errors.Problems` with every mistake of every file. ``read`` makes nodes of a text. The last tables are
+    kept, for reading YAML takes a tenth of a second and the texts seldom change.
     """
-    return _loaded(tuple(base.items()), tuple((overlay or {}).items()))
+    texts = (*base.items(), *(overlay or {}).items())
+    if texts not in _kept:
+        made = _loaded(texts, read)
+        _kept.clear()
+        _kept[texts] = made
+    return _kept[texts]
 
 
-@lru_cache(maxsize=2)
-def _loaded(base: Texts, overlay: Texts) -> Tables:
-    """Kept, for reading YAML takes a tenth of a second and the texts seldom change."""
+def _loaded(texts: Texts, read: Parse) -> Tables:
     problems: list[Problem] = []
-    nodes = {name: _node(name, (*base, *overlay), problems) for name in FILES}
+    nodes = {name: _node(name, texts, read, problems) for name in FILES}
     xids, kinds = _filled(_XidFile, nodes[XID_FILE], problems), _filled(_KindFile, nodes[KIND_FILE], problems)
     if xids is not None:
         _classes_known(xids, problems)
@@ -133,13 +140,13 @@ def _classes_known(xids: _XidFile, problems: list[Problem]) -> None:
             problems.append(wrong.problem(f"unknown class '{wrong.raw}'", help))
 
 
-def _node(name: str, texts: Texts, problems: list[Problem]) -> Node | None:
+def _node(name: str, texts: Texts, read: Parse, problems: list[Problem]) -> Node | None:
     found: Node | None = None
     for path, text in texts:
         if path.rpartition("/")[2] != name:
             continue
         try:
-            node = parse(text, path)
+            node = read(text, path)
         except Problems as wrong:
             problems += wrong.problems
             continue
