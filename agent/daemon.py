@@ -79,9 +79,7 @@ class Daemon:
         self._insecure = insecure
         self._own = OwnCounters(self.agent.ring)
         self.organs: list[Organ] = [self._recorder()] if config.recorder.enabled else []
-        self.alerting = Alerting.of(
-            config, self.state, self.agent.ring, self.agent.clock, tables.events_after, self.casework.healthy
-        )
+        self.alerting = Alerting.of(config, self.state, self.agent.ring, self.agent.clock, self.casework.healthy)
         self.desk.listen(self.alerting.hint)
         self.organs += [self.desk, self.alerting]
         sources: list[Collector | Organ] = [*self.agent.collectors.values(), *self.organs]
@@ -271,12 +269,15 @@ class Daemon:
             "collectors": [vars(s) for s in agent.watch.states()],
             "broken_plugins": [vars(b) for b in agent.plugins.broken],
             "history": {"series": len(agent.ring), "bytes": agent.ring.bytes, "now": when(agent.ring.now or now)},
+            "nvml": agent.nvml(),
             "judge": {"rounds": self.casework.rounds, "seconds": round(self.casework.seconds, 4)},
             "cost": {
                 "cpu_seconds": round(usage.ru_utime + usage.ru_stime, 2),
                 "peak_bytes": usage.ru_maxrss * 1024,
                 "over_budget": self._over,
             },
+            "state": self.state.status(),
+            "incidents": self.desk.status(),
             "alerts": self.alerting.status(),
             "symptoms": [
                 {"tree": tree, "labels": dict(labels), "phase": s.phase, "since": when(s.onset), "missing": s.missing}

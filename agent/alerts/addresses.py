@@ -9,6 +9,7 @@ from pathlib import Path
 from agent.alerting import Receiver
 from agent.alerts.model import Address
 from agent.errors import ConfigError
+from agent.yamlfile import Text
 
 MOST_BYTES = 64 << 10
 
@@ -25,6 +26,13 @@ def addresses_of(receiver: Receiver, env: Mapping[str, str]) -> tuple[Address, .
     if count <= 1:
         return (Address(receiver.name, receiver),)
     return tuple(Address(f"{receiver.name}/{n + 1}", receiver, n) for n in range(count))
+
+
+def receivers_or_default(receivers: tuple[Receiver, ...], state_dir: str) -> tuple[Receiver, ...]:
+    """The configured ones; without any, a file below the state folder, so that nothing is told to nobody."""
+    if any(r.type != "heartbeat" for r in receivers):
+        return receivers
+    return (*receivers, Receiver(Text("local"), "file", path=str(Path(state_dir) / "alerts.jsonl")))
 
 
 def url_of(address: Address, env: Mapping[str, str]) -> str:

@@ -167,12 +167,13 @@ def explain(router: Router, labels: Mapping[str, str], now: float, host: str, mu
     alert = Alert("0", "", SEVERITIES[severity], tree, dict(labels), now, cause=cause, seen=now)
     muted = next((m.why for m in mutes if m.holds(alert.all_labels(host), now)), "")
     steps = router.explain(alert, now)
-    later, _ = router.escalated(replace(alert, seen=0.0), now)
+    to, _, _ = router.where(alert, now)
+    _, later, _ = router.where(replace(alert, seen=0.0), now)
     return {
         "schema": "anfl.alerts-route/1",
         "labels": alert.all_labels(host),
         "muted": muted,
-        "receivers": [] if muted else list(router.receivers(alert, now)),
+        "receivers": [] if muted else list(to),
         "escalates_to": list(later),
         "routes": [{"route": s.route, "receivers": list(s.receivers), "fits": s.fits, "because": s.because} for s in steps],
     }

@@ -9,54 +9,48 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import math
 import os
-import sqlite3
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
-from pathlib import Path
 from random import Random
 
 from agent.alerting import Alerts, Receiver
+from agent.alerts import feed
 from agent.alerts.addresses import addresses_of
 from agent.alerts.intake import Bound, alert_of
 from agent.alerts.letters import letter
 from agent.alerts.model import Address, Alert, Outcome, Row, Send
 from agent.alerts.outbox import Outbox
-from agent.alerts.plan import plan
+from agent.alerts.plan import Plan, plan
 from agent.alerts.routing import Router
 from agent.alerts.silences import Maintenance, Mute, Silence
-from agent.alerts.stages import Context, pipeline
+from agent.alerts.stages import MOST_GROUPS, Context, group_of, pipeline
 from agent.alerts.tables import Kept, Writes
 from agent.alerts.trouble import say, trouble, trouble_id, troubles
-from agent.engine.incident import IncidentEvent
-from agent.host.clock import Clock
+from agent.engine.incident import Incident
+from agent.host.clock import Clock, until
 from agent.host.lane import Stalled, aside
 from agent.store.state import State
-from agent.yamlfile import Text
 
 log = logging.getLogger("anfl.alerts")
-
-Feed = Callable[[sqlite3.Connection, int, int], list[IncidentEvent]]
-"""Incident events after a number, at most so many, oldest first."""
 
 LOOK_MOST_S = 30.0
 LOOK_LEAST_S = 0.2
 STORM_S = 1.0
 """Between two looks while events come by the hundred."""
-MOST_EVENTS = 500
+MOST_EVENTS = 5000
+CROWD = 100
+"""Incidents in one look: a storm."""
+BREATH = 50
+FEW_ALERTS = 50
+"""With more the pipeline runs aside: it takes some 30 µs for each, and the loop has other work."""
 TRY_AGAIN_S = 1.0
 KEEP_SILENCES_S = 7 * 86400.0
 
 
-def receivers_or_default(receivers: tuple[Receiver, ...], state_dir: str) -> tuple[Receiver, ...]:
-    """The configured ones; without any, a file below the state folder, so that nothing is told to nobody."""
-    if any(r.type != "heartbeat" for r in receivers):
-        return receivers
-    return (*receivers, Receiver(Text("local"), "file", path=str(Path(state_dir) / "alerts.jsonl")))
-
-
 class Courier:
-    """One organ: it may not fail. ``send`` is how a message goes out; ``feed`` is where incident events are read."""
+    """One organ: it may not fail. ``send`` is how a message goes out."""
 
     def __init__(
         self,
@@ -65,7 +59,6 @@ class Courier:
         host: str,
         state: State,
         clock: Clock,
-        feed: Feed,
         send: Send,
         *,
         env: Mapping[str, str] | None = None,
@@ -84,7 +77,6 @@ class Courier:
         self.sent: dict[tuple[str, str], int] = {}  # (address, ending) → attempts
         self._maintenance = [Maintenance.of(w) for w in settings.maintenance]
         self.state, self.clock, self.send = state, clock, send
-        self._feed = feed
         self._env = os.environ if env is None else env
         self._random = random or Random()
         self._lock = asyncio.Lock()
@@ -92,6 +84,8 @@ class Courier:
         self._bells: dict[str, asyncio.Event] = {}
         self._cursor = 0
         self._read = True
+        self._changed = True
+        self._due = 0.0
         self._started = 0.0
 
     # ------------------------------------------------------------------------------------------ life
@@ -146,64 +140,83 @@ class Courier:
     async def _looks(self) -> None:
         while True:
             self._hint.clear()
-            wake, many = await self.look()
-            wait = LOOK_MOST_S if wake is None else min(LOOK_MOST_S, max(LOOK_LEAST_S, wake - self.clock.now()))
+            many = await self.look()
             await self.clock.sleep(STORM_S if many else LOOK_LEAST_S)
-            await self._until(self._hint, wait - LOOK_LEAST_S)
+            await until(self._hint, min(LOOK_MOST_S, self._due - self.clock.now()), self.clock)
 
-    async def look(self) -> tuple[float | None, bool]:
-        """One look: when the next is due, and whether events come in crowds."""
+    async def look(self) -> bool:
+        """One look; True if events come in crowds. Where nothing changed and nothing is due there is nothing to decide."""
         async with self._lock:
             writes, many = Writes(), False
             if self._read:
                 many = await self._take_events(writes)
-            wake, posted = self._plan(writes)
+            posted = await self._plan(writes) if self._changed or self.clock.now() >= self._due else set()
             await self.commit(writes)
         for name in posted:
             self._bells[name].set()
-        return wake, many
+        return many
 
     async def _take_events(self, writes: Writes) -> bool:
+        """New events; True if they come in crowds."""
         self._read = False
-        events = await self._events()
-        now = self.clock.now()
-        for event in {e.incident: e for e in events}.values():
-            before = self.outbox.ledger.alerts.get(str(event.incident))
-            alert = alert_of(event.told, before, now)
-            if before is None and alert.ending == "merged":
-                continue
-            if before is None and not self.bound.takes(alert):
-                continue
-            self._put(alert, writes)
-            self._to_digest(alert, writes)
-        if events:
-            self._cursor = events[-1].seq
-            writes.note("cursor", str(self._cursor))
-        self._read = len(events) == MOST_EVENTS
-        return len(events) >= MOST_EVENTS // 5
-
-    async def _events(self) -> list[IncidentEvent]:
         try:
-            return await self.state.read(lambda at: self._feed(at, self._cursor, MOST_EVENTS))
+            last, heads = await self.state.read(lambda at: feed.heads(at, self._cursor, MOST_EVENTS))
+            wanted = [head.seq for head in heads if self._wanted(head)]
+            incidents = await self.state.read(lambda at: feed.told(at, wanted)) if wanted else []
         except Stalled as stall:
             log.warning("incident events cannot be read, trying on: %s", stall)
             self._read = True
-            return []
+            return True
+        for number, incident in enumerate(incidents):
+            self._take(incident, writes)
+            if number % BREATH == 0:
+                await asyncio.sleep(0)
+        if last != self._cursor:
+            self._read = last - self._cursor >= MOST_EVENTS
+            self._cursor = last
+            writes.note("cursor", str(last))
+        return len(heads) > CROWD
 
-    def _plan(self, writes: Writes) -> tuple[float | None, set[str]]:
+    def _wanted(self, head: feed.Head) -> bool:
+        """Whether an event is read whole: not if its incident is a new one of a group that is full, which can be told from here
+        where groups are made by cause."""
+        if str(head.incident) in self.outbox.ledger.alerts or self.settings.group_by != ("cause",):
+            return True
+        return not self.bound.full(f"cause={head.cause or head.tree}", head.severity)
+
+    def _take(self, incident: Incident, writes: Writes) -> None:
+        before = self.outbox.ledger.alerts.get(str(incident.id))
+        alert = alert_of(incident, before, self.clock.now())
+        if before is None and (alert.ending == "merged" or not self.bound.takes(alert)):
+            return
+        if alert.ready and not alert.group and self.bound.groups < MOST_GROUPS:
+            alert = replace(alert, group=group_of(alert, self.settings.group_by, self.host))
+        self._put(alert, writes)
+        self._to_digest(alert, writes)
+
+    async def _plan(self, writes: Writes) -> set[str]:
+        """Decide what is to be told; addresses with something new to send."""
+        self._changed = False
         at = self.context()
         ledger = self.outbox.ledger
-        made = plan(pipeline(ledger.alerts.values(), at), ledger, self.book, at)
+
+        def decide() -> Plan:
+            return plan(pipeline(ledger.alerts.values(), at), ledger, self.book, at)
+
+        # nobody changes the ledger meanwhile: that needs the lock
+        made = await aside(decide) if len(ledger.alerts) > FEW_ALERTS else decide()
         self.outbox.apply(made, writes)
         for id_ in made.forgotten:
             self.bound.forget(id_)
         notes = troubles(self.outbox.health)
         for draft in made.drafts:
+            await asyncio.sleep(0)  # ten alerts take some milliseconds to write
             said = [note for name, note in notes.items() if name != draft.address.name]
             told = letter(draft, self.settings, self.host, at.now, self.bound.folded.get(draft.group, 0), said)
             row = Row(draft.event, draft.address.name, draft.group, "pending", at.now, at.now, told, draft.marks)
             self.outbox.post(row, writes, draft.merge)
-        return made.wake, {draft.address.name for draft in made.drafts}
+        self._due = min(made.wake or math.inf, *(m.ends for m in self.silences.values() if m.ends > at.now), at.now + LOOK_MOST_S)
+        return {draft.address.name for draft in made.drafts}
 
     def context(self) -> Context:
         """What the pipeline goes by now."""
@@ -214,6 +227,7 @@ class Courier:
 
     def _put(self, alert: Alert, writes: Writes) -> None:
         self.outbox.ledger.alerts[alert.id] = alert
+        self._changed = True
         writes.alert(alert)
 
     def _to_digest(self, alert: Alert, writes: Writes) -> None:
@@ -237,7 +251,7 @@ class Courier:
             bell.clear()
             row, due = await self._lease(name)
             if row is None:
-                await self._until(bell, LOOK_MOST_S if due is None else due - self.clock.now())
+                await until(bell, LOOK_MOST_S if due is None else due - self.clock.now(), self.clock)
                 continue
             outcome = await self.send(self.addresses[name], row.payload)
             await self._settle(row, outcome)
@@ -257,6 +271,7 @@ class Courier:
             before = self.outbox.health[row.address]
             writes = Writes()
             self.outbox.settle(row, outcome, self.clock.now(), writes)
+            self._changed = True
             self.note_trouble(row.address, writes)
             await self.commit(writes)
         key = (row.address, outcome.ending)
@@ -278,19 +293,8 @@ class Courier:
         async with self._lock:
             writes = Writes()
             change(writes)
+            self._changed = True
             await self.commit(writes)
         self._hint.set()
         for bell in self._bells.values():
             bell.set()
-
-    async def _until(self, event: asyncio.Event, seconds: float) -> None:
-        """Until the event or so many seconds have passed."""
-        if seconds <= 0 or event.is_set():
-            return
-        loop = asyncio.get_running_loop()
-        waits = {loop.create_task(event.wait()), loop.create_task(self.clock.sleep(seconds))}
-        try:
-            await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
-        finally:
-            for task in waits:
-                task.cancel()

@@ -11,9 +11,12 @@ from agent.alerts.stages import group_of
 from agent.engine.incident import Complaint, Impact, Incident
 from agent.model import JsonObject, Severity
 
-MOST_OF_GROUP = 200
+MOST_OF_GROUP = 100
 """Alerts of one group that are kept one by one; more are only counted, unless they are critical."""
 MOST_CRITICAL = 2000
+MOST = 1000
+"""Alerts kept in all; past it a group keeps five."""
+FEW = 5
 ENTITY = ("pid", "cgroup", "unit", "container", "job", "user", "gpu", "uuid", "pci", "device", "mountpoint", "interface")
 _CAUSE = ("id", "title", "severity", "confidence", "target", "consequences", "advice", "playbook", "artifacts")
 
@@ -110,13 +113,23 @@ class Bound:
 
     def takes(self, alert: Alert) -> bool:
         """Whether a new alert is kept; one that is not is counted for its group."""
-        group = self._group(alert)
-        most = MOST_CRITICAL if alert.severity == Severity.CRITICAL else MOST_OF_GROUP
-        if self._groups.get(group, 0) >= most:
-            self.folded[group] = self.folded.get(group, 0) + 1
-            self.total_folded += 1
+        if self.full(self._group(alert), alert.severity):
             return False
         self._add(alert)
+        return True
+
+    @property
+    def groups(self) -> int:
+        """How many groups have alerts."""
+        return len(self._groups)
+
+    def full(self, group: str, severity: Severity) -> bool:
+        """Whether no more of a group are kept; one more is counted then."""
+        few = FEW if len(self._of) >= MOST else MOST_OF_GROUP
+        if self._groups.get(group, 0) < (MOST_CRITICAL if severity == Severity.CRITICAL else few):
+            return False
+        self.folded[group] = self.folded.get(group, 0) + 1
+        self.total_folded += 1
         return True
 
     def forget(self, id_: str) -> None:

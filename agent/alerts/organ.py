@@ -9,8 +9,9 @@ import socket
 from collections.abc import Callable, Mapping
 
 from agent.alerting import Alerts, Receiver
+from agent.alerts.addresses import receivers_or_default
 from agent.alerts.answers import Answers
-from agent.alerts.courier import Courier, Feed, receivers_or_default
+from agent.alerts.courier import Courier
 from agent.alerts.keepers import Keepers
 from agent.alerts.senders import Senders
 from agent.config import Config
@@ -28,7 +29,7 @@ Sink = Callable[[list[Sample]], None]
 
 
 class Alerting:
-    """One organ. ``feed`` is where incident events are read, ``sink`` takes its figures, ``healthy`` guards the heartbeats."""
+    """One organ. ``sink`` takes its figures, ``healthy`` guards the heartbeats."""
 
     name = "alerts"
     metrics: tuple[Metric, ...] = (
@@ -63,7 +64,6 @@ class Alerting:
         state_dir: str,
         state: State,
         clock: Clock,
-        feed: Feed,
         *,
         sink: Sink = lambda samples: None,
         healthy: Callable[[], bool] = lambda: True,
@@ -78,7 +78,6 @@ class Alerting:
             host or socket.gethostname(),
             state,
             clock,
-            feed,
             self.senders.send,
             env=environment,
         )
@@ -88,21 +87,21 @@ class Alerting:
         self._series: dict[tuple[str, tuple[tuple[str, str], ...]], Series] = {}
 
     @staticmethod
-    def of(config: Config, state: State, ring: Ring, clock: Clock, feed: Feed, healthy: Callable[[], bool]) -> Alerting:
+    def of(config: Config, state: State, ring: Ring, clock: Clock, healthy: Callable[[], bool]) -> Alerting:
         """As the daemon has it: figures go into the ring."""
 
         def sink(samples: list[Sample]) -> None:
             if ring.ticks:
                 ring.add(ring.now, samples, FIGURES_S)
 
-        made = (config.alerts, config.receivers, config.state_dir, state, clock, feed)
+        made = (config.alerts, config.receivers, config.state_dir, state, clock)
         return Alerting(*made, sink=sink, healthy=healthy)
 
     async def run(self) -> None:
         """Until cancelled; the state must be open."""
         await self.courier.open()
         names = ", ".join(self.courier.addresses) or "nobody"
-        log.info("alerts go to %s", names)
+        log.debug("alerts go to %s", names)
         async with asyncio.TaskGroup() as group:
             group.create_task(self.courier.run(), name="courier")
             group.create_task(self.keepers.run(), name="keepers")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
 from agent.alerting import Alerts, Receiver, Route
@@ -62,27 +62,30 @@ class Router:
         """Every route that was asked, in order, until one fits that is not followed by others."""
         return list(self._asked(alert, now))
 
-    def receivers(self, alert: Alert, now: float) -> tuple[str, ...]:
-        """Names of receivers in order, each once; none if no route fits."""
-        found = dict.fromkeys(name for step in self._asked(alert, now) if step.fits for name in step.receivers)
-        if alert.avoid and not found.keys() - {alert.avoid}:  # a receiver in trouble: somebody must hear of it
-            found = dict.fromkeys(self._names)
-        return tuple(name for name in found if name in self._known and name != alert.avoid)
-
-    def escalated(self, alert: Alert, now: float) -> tuple[tuple[str, ...], float | None]:
-        """Receivers to tell besides because nobody acknowledged in time, and when the next are due."""
-        told: dict[str, None] = {}
-        due: list[float] = []
+    def where(self, alert: Alert, now: float) -> tuple[tuple[str, ...], tuple[str, ...], float | None]:
+        """Receivers in order, each once; those told besides because nobody acknowledged in time; when more of these are due."""
+        found: dict[str, None] = {}
+        besides: dict[str, None] = {}
+        due: float | None = None
         for step in self._asked(alert, now):
-            ladder = self._ways[step.route - 1].route.escalate if step.fits else None
+            if not step.fits:
+                continue
+            found |= dict.fromkeys(step.receivers)
+            ladder = self._ways[step.route - 1].route.escalate
             if ladder is None or alert.acknowledged or alert.status == "resolved":
                 continue
             at = alert.seen + ladder.after
             if now >= at:
-                told |= dict.fromkeys(map(str, ladder.receivers))
+                besides |= dict.fromkeys(map(str, ladder.receivers))
             else:
-                due.append(at)
-        return tuple(name for name in told if name in self._known and name != alert.avoid), min(due, default=None)
+                due = at if due is None else min(due, at)
+        if alert.avoid and not found.keys() - {alert.avoid}:  # a receiver in trouble: somebody must hear of it
+            found = dict.fromkeys(self._names)
+        more = tuple(name for name in besides if name not in found)
+        return self._able(found, alert), self._able(more, alert), due
+
+    def _able(self, names: Iterable[str], alert: Alert) -> tuple[str, ...]:
+        return tuple(name for name in names if name in self._known and name != alert.avoid)
 
     def _asked(self, alert: Alert, now: float) -> Iterator[Step]:
         labels = alert.all_labels(self._host)

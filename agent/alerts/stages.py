@@ -87,12 +87,14 @@ def inhibited(batch: Batch, at: Context) -> Batch:
 
     A root that has just ended still covers its consequences for the settle time: they end a little later than it does.
     """
-    roots = [i.alert for i in batch if i.alert.leads_to and (i.firing or at.now - (i.alert.closed or 0.0) < at.settings.settle)]
-    if not roots:
-        return batch
+    roots: dict[str, list[Alert]] = {}
+    for item in batch:
+        if item.alert.leads_to and (item.firing or at.now - (item.alert.closed or 0.0) < at.settings.settle):
+            for cause in item.alert.leads_to:
+                roots.setdefault(cause, []).append(item.alert)
     under: dict[str, str] = {}
     for item in batch:
-        root = next((r for r in roots if _explains(r, item.alert)), None)
+        root = next((r for r in roots.get(item.alert.cause, ()) if _explains(r, item.alert)), None)
         if root is not None:
             under[item.alert.id] = root.id
     return _with_roots(batch, under)
@@ -157,13 +159,11 @@ def routed(batch: Batch, at: Context) -> Batch:
     """Who hears of it: the routes, and whoever is next where nobody acknowledged in time."""
 
     def send(item: Item) -> Item:
-        seen = replace(item.alert, severity=item.severity)
-        to = at.router.receivers(seen, at.now)
-        more, due = at.router.escalated(seen, at.now)
+        alert = item.alert if item.severity == item.alert.severity else replace(item.alert, severity=item.severity)
+        to, more, due = at.router.where(alert, at.now)
         if due is not None:
             at.wakes.append(due)
-        extra = tuple(name for name in more if name not in to)
-        return replace(item, to=(*to, *extra), escalated=frozenset(extra))
+        return replace(item, to=(*to, *more), escalated=frozenset(more))
 
     return tuple(map(send, batch))
 

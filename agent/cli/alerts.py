@@ -138,9 +138,9 @@ def _asked_route(ctx: click.Context, pairs: dict[str, str]) -> dict[str, Any]:
 def _offline_route(ctx: click.Context, pairs: dict[str, str], now: float) -> dict[str, Any]:
     import socket
 
+    from agent.alerts.addresses import receivers_or_default
     from agent.alerts.answers import explain
-    from agent.alerts.courier import receivers_or_default
-    from agent.alerts.routing import Router
+        from agent.alerts.routing import Router
     from agent.alerts.silences import Maintenance, Mute
 
     config = configuration.load(ctx.obj["config"])

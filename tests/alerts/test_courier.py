@@ -45,9 +45,7 @@ class Host:
 
     def made(self) -> Alerting:
         """Alerting that sends into the list."""
-        alerting = Alerting(
-            self.settings, self.receivers, str(self.folder), self.state, self.clock, tables.events_after, host="h", env={}
-        )
+        alerting = Alerting(self.settings, self.receivers, str(self.folder), self.state, self.clock, host="h", env={})
         alerting.courier.send = self.send
         return alerting
 
