@@ -140,7 +140,7 @@ def _offline_route(ctx: click.Context, pairs: dict[str, str], now: float) -> dic
 
     from agent.alerts.addresses import receivers_or_default
     from agent.alerts.answers import explain
-        from agent.alerts.routing import Router
+    from agent.alerts.routing import Router
     from agent.alerts.silences import Maintenance, Mute
 
     config = configuration.load(ctx.obj["config"])
