@@ -21,14 +21,14 @@ if TYPE_CHECKING:
     from typing import Any
 
 PR_SET_PDEATHSIG = 1
-ALARM_S = 120
-"""A request that takes so long is nobody's any more: the agent gave up long before. Ends the process also where Python cannot."""
+ALARM_S, GOODBYE_S = 30, 3
+"""A request, or the shutdown, that takes so long is nobody's any more: the agent gave up long before. Python is not asked."""
 
 
 def main(options: dict[str, Any]) -> None:
     """Serve the socket ``options["fd"]`` until it closes."""
+    # With the signal's own effect, which needs no Python: the agent's death ends a call that hangs where the kernel lets it.
     ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGTERM)
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
     if os.getppid() != options["parent"]:
         return None
     signal.alarm(ALARM_S)
@@ -48,13 +48,12 @@ def main(options: dict[str, Any]) -> None:
         return None
     try:
         for request in _requests(fd):
-            signal.alarm(ALARM_S)
             reply = desk.answer(request)
             _send(fd, reply)
             if "over" in reply:
                 return None
     finally:
-        signal.alarm(ALARM_S)
+        signal.alarm(GOODBYE_S)
         desk.close()
     return None
 
@@ -69,12 +68,15 @@ def _spare_modules() -> None:
 
 
 def _requests(fd: int) -> Iterator[dict[str, Any]]:
-    """Until the agent closes its end."""
+    """Until the agent closes its end. An idle process heeds no SIGTERM: that end tells it to let the driver go in good order."""
     rest = b""
     while True:
         while len(rest) >= HEADER.size and len(rest) >= (end := HEADER.size + HEADER.unpack_from(rest)[0]):
+            signal.alarm(ALARM_S)
+            signal.signal(signal.SIGTERM, signal.SIG_DFL)
             yield loads(rest[HEADER.size : end])
             rest = rest[end:]
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)
         signal.alarm(0)
         part = os.read(fd, 65536)
         if not part:
