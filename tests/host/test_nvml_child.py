@@ -153,8 +153,7 @@ def test_a_call_that_hangs_does_not_outlive_the_agent(tmp_path: Path) -> None:
         [sys.executable, "-c", ORPHAN, host.file],
         env=host.env,
         cwd=ROOT,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
+        capture_output=True,
         timeout=25,
     )
     assert done.returncode == 0, done.stderr
