@@ -8,7 +8,8 @@ from dataclasses import replace
 from agent.engine.impact import of_causes, union
 from agent.engine.incident import Complaint, Incident, Key
 from agent.engine.incidentbook import Book, Draft, Step
-from agent.engine.incidents import close, phase_of, severity_of, title_of
+from agent.engine.incidents import close, phase_of, severity_of
+from agent.engine.naming import title_of
 from agent.engine.overlap import place_of, shares
 from agent.engine.trees import RuleSet
 from agent.model import JsonObject

@@ -7,7 +7,7 @@ from typing import Literal
 
 from agent.engine.incident import Incident
 from agent.engine.incidentbook import Book, Draft, Step
-from agent.engine.incidents import close
+from agent.engine.incidents import close, phase_of
 from agent.errors import UsageError
 
 Verb = Literal["ack", "comment", "assign", "close"]
@@ -54,6 +54,7 @@ def remedy(book: Book, now: float, number: int, what: str, *, begins: bool) -> S
     draft = Draft(book, now)
     incident = book.incidents.get(number)
     if incident is not None:
-        draft.put(replace(incident, remedies=max(0, incident.remedies + (1 if begins else -1))))
+        after = replace(incident, remedies=max(0, incident.remedies + (1 if begins else -1)))
+        draft.put(replace(after, phase=phase_of(after)) if after.firing else after)
         draft.note(incident, "remedy begins" if begins else "remedy ends", what)
     return draft.step()

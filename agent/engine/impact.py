@@ -16,12 +16,11 @@ MOST = 32
 def of_symptom(entities: Entities, labels: Labels) -> Impact:
     """Whom a symptom on these labels concerns: the process's whole tree, or the processes on a GPU."""
     known = dict(labels)
-    users_of = _gpu_users(entities)
     if (pid := known.get("pid")) is not None:
         pids = entities.own(pid)
-        gpus = [uuid for uuid, users in users_of.items() if users & pids]
+        gpus = [uuid for uuid, users in entities.on_gpu.items() if users & pids]
     elif (uuid := known.get("uuid")) is not None:
-        gpus, pids = [uuid], frozenset(users_of.get(uuid, ()))
+        gpus, pids = [uuid], entities.on_gpu.get(uuid, frozenset())
     else:
         gpus, pids = [], frozenset()
     return _impact([_affected(p, entities.info.get(p, {})) for p in sorted(pids, key=_number) if p.isdecimal()], gpus)
@@ -51,16 +50,8 @@ def union(a: Impact, b: Impact) -> Impact:
 
 def single_gpu(entities: Entities, pids: frozenset[str]) -> str | None:
     """The GPU that a process tree works on, if it is one."""
-    found = [uuid for uuid, users in _gpu_users(entities).items() if users & pids]
+    found = [uuid for uuid, users in entities.on_gpu.items() if users & pids]
     return found[0] if len(found) == 1 else None
-
-
-def _gpu_users(entities: Entities) -> dict[str, set[str]]:
-    users: dict[str, set[str]] = {}
-    for _, known in entities.round.live("gpu_process_info"):
-        if known.get("uuid") and known.get("pid"):
-            users.setdefault(known["uuid"], set()).add(known["pid"])
-    return users
 
 
 def _affected(pid: str, known: Mapping[str, Any]) -> Affected:

@@ -6,7 +6,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
 from agent.engine.evaluate import Transition
+from agent.engine.graph import Place
 from agent.engine.incident import Complaint, Entry, Impact, Incident, IncidentEvent, Key, Kind
+from agent.engine.overlap import handles, place_of
 
 RELAPSE_S = 1800.0
 """A symptom that comes back within this time is a relapse of the same incident."""
@@ -75,11 +77,40 @@ class Draft:
         self._changed: dict[int, None] = {}
         self.fresh: dict[int, Kind] = {}
         """Opened or reopened in this step; told of at its end, when all that belongs to them is known."""
+        self._near: dict[tuple[str, str], dict[int, None]] | None = None
+        self._holders: dict[Key, int] | None = None
 
     @property
     def open(self) -> list[Incident]:
         """Those not closed, oldest first."""
         return [i for _, i in sorted(self.known.items()) if i.firing]
+
+    def near(self, place: Place) -> list[Incident]:
+        """Incidents, open and closed, that may have to do with a place, oldest first. A storm must not ask every one for each."""
+        if self._near is None:
+            self._near = {}
+            for incident in self.known.values():
+                self.settle_at(incident, *(c.place for c in incident.complaints))
+        found = {number for handle in handles(place) for number in self._near.get(handle, ())}
+        return [self.known[number] for number in sorted(found)]
+
+    def settle_at(self, incident: Incident, *places: Place) -> None:
+        """An incident is to be found at these places too, and where its root cause is."""
+        if self._near is not None:
+            root = (place_of(incident.root["target"]),) if incident.root is not None else ()
+            for handle in (h for place in (*places, *root) for h in handles(place)):
+                self._near.setdefault(handle, {})[incident.id] = None
+
+    @property
+    def holders(self) -> dict[Key, int]:
+        """Numbers of incidents by the symptoms that are active in them; kept up to date by who changes those."""
+        if self._holders is None:
+            self._holders = {c.key: i.id for i in self.known.values() for c in i.active}
+        return self._holders
+
+    def touched(self, incident: Incident) -> bool:
+        """Whether this step changed it so far."""
+        return incident.id in self._changed or incident.id in self.fresh
 
     def begin(self, complaint: Complaint) -> Incident:
         """A new incident with the next number."""

@@ -12,11 +12,13 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
+from typing import Any
 
 from agent.engine.graph import Place
 from agent.engine.impact import union
 from agent.engine.incident import Complaint, Ending, Incident, Key, Phase
 from agent.engine.incidentbook import RELAPSE_S, Book, Draft, Seen, Standing, Step
+from agent.engine.naming import name_of, sentence, title_of
 from agent.engine.overlap import home, place_of, shares
 from agent.model import Severity
 
@@ -46,9 +48,10 @@ def judged(
         elif one.change.to in ("resolved", "gone"):
             _ends(draft, one.complaint.key, one.change.time, one.change.to)
     passed = min(max(0.0, now - book.at), LONGEST_ROUND_S) if book.at else 0.0
-    for incident in list(draft.known.values()):
-        if incident.firing:
-            _settle(draft, _stands(draft, incident, standing), passed, quiet)
+    for incident in draft.open:
+        after = _stands(draft, incident, standing)
+        if after is not incident or draft.touched(incident) or incident.flapping or not incident.active:
+            _settle(draft, after, passed, quiet)
     return draft.step(judged=True)
 
 
@@ -62,32 +65,45 @@ def _fires(draft: Draft, seen: Seen) -> None:
         incident = draft.begin(new)
     elif not incident.firing:
         incident = _reopen(draft, incident, new)
-    back = any(_same(c, new) for c in incident.complaints if c.over is not None)
+    before = incident.complaints
+    back = any(c.over is not None and _same(c, new) for c in before)
     if back or draft.fresh.get(incident.id) == "reopened":
         incident = replace(incident, returns=(*incident.returns, draft.now)[-RETURNS_KEPT:], calm=0.0)
-    kept = [c for c in incident.complaints if c.key != new.key and not (c.over is not None and _same(c, new))]
+    if back or new.key in draft.holders:
+        before = tuple(c for c in before if c.key != new.key and not (c.over is not None and _same(c, new)))
     incident = replace(
         incident,
-        complaints=(*kept, new)[-COMPLAINTS_KEPT:],
+        complaints=_bounded((*before, new)),
         since=min(incident.since, new.onset),
         impact=union(incident.impact, seen.impact),
     )
     if len(incident.complaints) > 1 or incident.id not in draft.fresh:  # else the opening says it
-        draft.note(incident, "back" if back else "symptom", _sentence(new))
-    draft.put(incident)
+        draft.note(incident, "back" if back else "symptom", sentence(new))
+    draft.holders[new.key] = incident.id
+    draft.settle_at(draft.put(incident), new.place)
+
+
+def _bounded(complaints: tuple[Complaint, ...]) -> tuple[Complaint, ...]:
+    """All that are active, and the last of those that are over."""
+    if len(complaints) <= COMPLAINTS_KEPT:
+        return complaints
+    over = [c for c in complaints if c.over is not None]
+    dropped = {id(c) for c in over[: len(complaints) - COMPLAINTS_KEPT]}
+    return tuple(c for c in complaints if id(c) not in dropped)
 
 
 def _place_for(draft: Draft, new: Complaint) -> Incident | None:
     """The open incident it belongs to, or the one just closed that it is a relapse of."""
-    for incident in draft.open:
-        if any(_same(c, new) for c in incident.complaints) or any(shares(p, new.place) for p in _places(incident)):
+    near = draft.near(new.place)
+    for incident in near:
+        if incident.firing and (_knows(incident, new) or any(shares(p, new.place) for p in _places(incident))):
             return incident
-    closed = [
-        i
-        for i in draft.known.values()
-        if i.closed is not None and i.ending in ("resolved", "gone") and draft.now - i.closed < RELAPSE_S
-    ]
-    return next((i for i in sorted(closed, key=lambda i: -(i.closed or 0)) if any(_same(c, new) for c in i.complaints)), None)
+    closed = [i for i in near if i.closed is not None and i.ending in ("resolved", "gone") and draft.now - i.closed < RELAPSE_S]
+    return next((i for i in sorted(closed, key=lambda i: -(i.closed or 0)) if _knows(i, new)), None)
+
+
+def _knows(incident: Incident, new: Complaint) -> bool:
+    return any(_same(c, new) for c in incident.complaints)
 
 
 def _same(old: Complaint, new: Complaint) -> bool:
@@ -115,30 +131,33 @@ def _reopen(draft: Draft, incident: Incident, new: Complaint) -> Incident:
 
 
 def _ends(draft: Draft, key: Key, at: float, ending: Ending) -> None:
-    for incident in list(draft.known.values()):
-        if incident.flapping and ending == "gone":  # also of one that is over: whether it is quiet can no longer be asked
-            after = tuple(replace(c, ended=ending) if c.key == key and c.over is not None else c for c in incident.complaints)
-            incident = draft.put(replace(incident, complaints=after))
-        if any(c.key == key for c in incident.active):
-            done = [
-                replace(c, over=at, ended=ending, clearing=False, missing=False) if c.key == key else c for c in incident.complaints
-            ]
-            draft.put(replace(incident, complaints=tuple(done)))
-            if incident.firing:
-                draft.note(incident, "over" if ending == "resolved" else "ended", _name(key), at=at)
+    if ending == "gone":  # also of one that is over: whether it is quiet can no longer be asked
+        for incident in [i for i in draft.open if i.flapping and any(c.key == key and c.over is not None for c in i.complaints)]:
+            draft.put(_with(incident, key, ended=ending))
+    number = draft.holders.pop(key, None)
+    if number is not None:
+        incident = draft.put(_with(draft.known[number], key, over=at, ended=ending, clearing=False, missing=False))
+        if incident.firing:
+            draft.note(incident, "over" if ending == "resolved" else "ended", name_of(key), at=at)
+
+
+def _with(incident: Incident, key: Key, **changes: Any) -> Incident:
+    return replace(incident, complaints=tuple(replace(c, **changes) if c.key == key else c for c in incident.complaints))
 
 
 def _stands(draft: Draft, incident: Incident, standing: Mapping[Key, Standing]) -> Incident:
-    """Takes over what the judge knows of its symptoms, with a line for each change."""
-    after: list[Complaint] = []
-    for c in incident.complaints:
+    """Takes over what the judge knows of its symptoms, with a line for each change; the same object where there is none."""
+    changed: dict[int, Complaint] = {}
+    for n, c in enumerate(incident.complaints):
         now = standing.get(c.key) if c.over is None else None
-        if now is not None and (now.missing, now.clearing) != (c.missing, c.clearing):
-            if now.missing != c.missing:
-                draft.note(incident, "no data" if now.missing else "data again", _name(c.key))
-            c = replace(c, missing=now.missing, clearing=now.clearing)
-        after.append(c)
-    return replace(incident, complaints=tuple(after))
+        if now is None or (now.missing, now.clearing) == (c.missing, c.clearing):
+            continue
+        if now.missing != c.missing:
+            draft.note(incident, "no data" if now.missing else "data again", name_of(c.key))
+        changed[n] = replace(c, missing=now.missing, clearing=now.clearing)
+    if not changed:
+        return incident
+    return replace(incident, complaints=tuple(changed.get(n, c) for n, c in enumerate(incident.complaints)))
 
 
 # ---------------------------------------------------------------------------------------------- and incidents with them
@@ -179,7 +198,7 @@ def _told(draft: Draft, incident: Incident) -> Incident:
     if kind is None:
         return incident
     incident = replace(incident, title=title_of(incident), phase=phase_of(incident))
-    again = f"came back ({len(incident.returns)} times so far): " if kind == "reopened" else ""
+    again = f"back, for the {incident.episode}. time: " if kind == "reopened" else ""
     return draft.tell(incident, kind, again + incident.title)
 
 
@@ -224,30 +243,3 @@ def close(draft: Draft, incident: Incident, ending: Ending, reason: str = "", wh
     said = reason or {"resolved": "over: known to be well again", "gone": "what it was about has ended"}.get(ending, ending)
     shut = replace(incident, phase="closed", closed=draft.now, ending=ending, flapping=False, calm=0.0, merged_into=into)
     return draft.tell(shut, ending, said, who)
-
-
-# ---------------------------------------------------------------------------------------------- in words
-
-
-def title_of(incident: Incident) -> str:
-    """What is wrong with whom, in a few words."""
-    if incident.root is not None:
-        return f"{incident.root['title']}: {_whom(place_of(incident.root['target']), incident.root['target'].get('name') or '')}"
-    first = next(iter(incident.active or incident.complaints))
-    return f"{first.tree} of {_whom(first.place, first.place.labels.get('comm', ''))}: {first.text}"
-
-
-def _whom(place: Place, name: str) -> str:
-    known = dict(place.key)
-    if "pid" in known:
-        return f"{name} (pid {known['pid']})".strip()
-    return " ".join(f"{k}={v}" for k, v in place.key) or (name or "this host")
-
-
-def _sentence(c: Complaint) -> str:
-    return f"{_name(c.key)}: {c.text}" if c.text else _name(c.key)
-
-
-def _name(key: Key) -> str:
-    tree, labels = key
-    return f"{tree} {' '.join(f'{k}={v}' for k, v in labels)}".strip()

@@ -6,7 +6,7 @@ symptom of the host would swallow all others; here the host shares with the host
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from agent.engine.graph import Place
@@ -34,6 +34,21 @@ def _holds(name: str, value: str, inside: str | None) -> bool:
     if inside == value:
         return True
     return name == "cgroup" and inside is not None and inside.startswith(value.rstrip("/") + "/")
+
+
+def handles(place: Place) -> Iterator[tuple[str, str]]:
+    """Words that two places have in common if they share, or if one is the other's successor: to find candidates among many."""
+    if not place.key:
+        yield "host", ""
+    yield from place.key
+    yield from (("pid", pid) for pid in place.pids)
+    for name in _ENTITIES:
+        value = place.labels.get(name)
+        if value and name == "cgroup":
+            parts = value.rstrip("/").split("/")
+            yield from (("cgroup", "/".join(parts[:n]) or "/") for n in range(1, len(parts) + 1))
+        elif value:
+            yield name, value
 
 
 def home(place: Place) -> tuple[str, str, str] | None:

@@ -1,0 +1,41 @@
+"""Incidents and symptoms in a few words."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from agent.engine.entities import gpu_name
+from agent.engine.graph import Place
+from agent.engine.incident import Complaint, Incident, Key
+from agent.engine.overlap import place_of
+
+
+def title_of(incident: Incident) -> str:
+    """What is wrong with whom."""
+    root = incident.root
+    if root is not None:
+        return f"{root['title']}: {_whom(place_of(root['target']), {}, root['target'].get('name') or '')}"
+    first = next(iter(incident.active or incident.complaints))
+    where = _whom(first.place, dict(first.labels), first.place.labels.get("comm", ""))
+    return f"{first.tree} of {where}" + (f": {first.text}" if first.text else "")
+
+
+def _whom(place: Place, labels: Mapping[str, str], name: str) -> str:
+    known = {**dict(place.key), **labels}
+    if "pid" in known:
+        return f"{name} (pid {known['pid']})".strip()
+    if "uuid" in known or "gpu" in known:
+        rest = " ".join(f"{k}={v}" for k, v in labels.items() if k not in ("gpu", "uuid", "pci"))
+        return f"{name or gpu_name(known)} {rest}".strip()
+    return " ".join(f"{k}={v}" for k, v in known.items()) or name or "this host"
+
+
+def sentence(c: Complaint) -> str:
+    """A symptom with its figures."""
+    return f"{name_of(c.key)}: {c.text}" if c.text else name_of(c.key)
+
+
+def name_of(key: Key) -> str:
+    """A symptom by its tree and labels."""
+    tree, labels = key
+    return f"{tree} {' '.join(f'{k}={v}' for k, v in labels)}".strip()

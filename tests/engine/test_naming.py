@@ -1,0 +1,46 @@
+"""Incidents in a few words."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from agent.engine.graph import Place
+from agent.engine.incident import Complaint, Incident
+from agent.engine.naming import title_of
+from agent.model import Labels, Severity, labels
+from tests.fakes.life import process
+
+GPU = labels(gpu=3, uuid="GPU-1", pci="0000:01:00.0")
+
+
+@pytest.mark.parametrize(
+    ("key", "title"),
+    [
+        (GPU, "hot of GPU 3: too much"),
+        (labels(gpu=3, uuid="GPU-1", pci="0000:01:00.0", link=2), "hot of GPU 3 link=2: too much"),
+        (labels(device="sda"), "hot of device=sda: too much"),
+        ((), "hot of this host: too much"),
+    ],
+)
+def test_a_symptom_names_its_sufferer(key: Labels, title: str) -> None:
+    """As people call it."""
+    complaint = Complaint("hot", key, Severity.WARNING, 1.0, 1.0, "too much", Place(key, dict(key)))
+    assert title_of(Incident(1, 1.0, 1.0, complaints=(complaint,))) == title
+
+
+@pytest.mark.parametrize(
+    ("target", "title"),
+    [
+        ({"kind": "process", "pid": 7, "name": "trainer"}, "It burns: trainer (pid 7)"),
+        ({"kind": "gpu", "uuid": "GPU-1", "name": "GPU 3"}, "It burns: GPU 3"),
+        ({"kind": "unit", "unit": "a.service", "name": "a.service"}, "It burns: unit=a.service"),
+        ({"kind": "host", "name": "sda"}, "It burns: sda"),
+        ({"kind": "host", "name": ""}, "It burns: this host"),
+    ],
+)
+def test_a_root_cause_names_its_target(target: dict[str, Any], title: str) -> None:
+    """Rather than the symptom that led to it."""
+    complaint = Complaint("hot", labels(pid=7), Severity.WARNING, 1.0, 1.0, "", process(7))
+    assert title_of(Incident(1, 1.0, 1.0, complaints=(complaint,), causes=({"title": "It burns", "target": target},))) == title
