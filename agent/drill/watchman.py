@@ -5,11 +5,13 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
+import re
 import sys
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Collection, Mapping
 from pathlib import Path
 from typing import Any
 
+from agent import data
 from agent.drill.runner import Alarm
 from agent.errors import AgentError
 from agent.host import agentsock, session
@@ -21,6 +23,7 @@ START_S = 30.0
 HISTORY_S = 5.0
 """How long it watches the host before the fault begins."""
 _POLL_S = 1.0
+_TREE = re.compile(r"^tree: (\w+)", re.MULTILINE)
 
 
 @contextlib.asynccontextmanager
@@ -34,8 +37,9 @@ async def running(config: str, env: Mapping[str, str]) -> AsyncIterator[Alarm]:
         await asyncio.sleep(HISTORY_S)
 
         async def alarm(cause: str, pid: int | None, seconds: float) -> bool:
+            trees = await aside(lambda: trees_of(cause))
             for _ in range(max(1, int(seconds / _POLL_S))):
-                if noticed(await aside(lambda: _status(socket)), cause, pid):
+                if noticed(await aside(lambda: _status(socket)), trees, pid):
                     return True
                 await asyncio.sleep(_POLL_S)
             return False
@@ -45,11 +49,17 @@ async def running(config: str, env: Mapping[str, str]) -> AsyncIterator[Alarm]:
         await asyncio.shield(daemon.stop())
 
 
-def noticed(status: Mapping[str, Any], cause: str, pid: int | None) -> bool:
-    """True if a symptom of the cause's tree holds on the target's own processes or on the host as a whole."""
-    tree = cause.partition(".")[0]
+def trees_of(cause: str) -> frozenset[str]:
+    """The shipped trees that can name a cause: one topic may have several, for processes, GPUs and the host."""
+    texts = [path.read_text("utf-8") for path in sorted(data.folder("rules").glob("*.yaml"))]
+    found = (_TREE.search(text) for text in texts if re.search(rf"^  {re.escape(cause)}:", text, re.MULTILINE))
+    return frozenset(tree[1] for tree in found if tree) or frozenset([cause.partition(".")[0]])
+
+
+def noticed(status: Mapping[str, Any], trees: Collection[str], pid: int | None) -> bool:
+    """True if a symptom of one of the trees holds on the target's own processes or on the host as a whole."""
     return any(
-        symptom["tree"] == tree and symptom["phase"] in ("pending", "firing") and _about(symptom.get("labels") or {}, pid)
+        symptom["tree"] in trees and symptom["phase"] in ("pending", "firing") and _about(symptom.get("labels") or {}, pid)
         for symptom in status.get("symptoms") or ()
     )
 
