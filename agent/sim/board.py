@@ -76,6 +76,10 @@ class Board:
                 return self._get(_FIRST_FAULT + 16 * place + 8)
         return 0
 
+    def forget(self) -> None:
+        """Count from nothing."""
+        self._page[_TOTAL:SIZE] = bytes(SIZE - _TOTAL)
+
     def keep(self, fault_ids: Collection[str]) -> None:
         """Forget the hits of faults that are no more."""
         known = {key_of(one) for one in fault_ids}

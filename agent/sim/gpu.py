@@ -39,6 +39,8 @@ class GpuSim:
             raise UsageError(f"{gpus} GPUs", help=f"0 to {MOST_GPUS}")
         sim = cls(path, compiled)
         sim.path.parent.mkdir(parents=True, exist_ok=True)
+        with Board(sim.path) as page:
+            page.forget()
         sim.write(
             {
                 "schema": statefile.SCHEMA,
