@@ -29,6 +29,14 @@ checks:
 causes:
   looked.hotspot: {title: It computes in one place, require: [hot], support: {hot: 0.8}}
 """
+LOADED = """\
+tree: loaded
+symptom: {when: "host_load1 >= 0", for: 0s, severity: notice}
+checks:
+  - {id: any, expr: "host_load1 >= 0"}
+causes:
+  loaded.load: {title: There is a load, support: {any: 0.8}}
+"""
 BUSY = "while True:\n    sum(i * i for i in range(1000))\n"
 SLOWEST_S = 30.0
 
@@ -213,3 +221,34 @@ def test_killed_it_leaves_a_socket_that_the_next_one_replaces(agent: Running) ->
     agent.up()
     assert agent.status()["uptime_s"] >= 0
     assert agent.down()[0] == 0
+
+
+def test_an_incident_outlives_a_kill(agent: Running) -> None:
+    """The next agent goes on with it, under its number, and tells nothing twice; its tree taken away, it ends."""
+
+    def incidents(wanted: int) -> list[Any]:
+        until = time.monotonic() + SLOWEST_S
+        while time.monotonic() < until:
+            found = agentsock.get(agent.socket, "/v1/incidents?closed_after=0")["incidents"]
+            if sum(i["closed"] is None for i in found) == wanted and found:
+                return list(found)
+            time.sleep(0.2)
+        raise AssertionError("no such incidents in time")
+
+    second = agent.folder / "rules" / "loaded.yaml"
+    second.write_text(LOADED)
+    agent.config.write_text(agent.config.read_text() + "budget: {judge_every: 1s}\n")
+    agent.up()
+    [before] = incidents(1)
+    assert agent.process is not None
+    agent.process.kill()
+    agent.process.communicate()
+    agent.up()
+    [after] = incidents(1)
+    assert (after["id"], after["opened"], after["episode"]) == (1, before["opened"], 1)
+    second.unlink()
+    agent.process.send_signal(signal.SIGHUP)
+    [over] = incidents(0)
+    assert over["ending"] == "gone"
+    assert [e["what"] for e in agentsock.get(agent.socket, "/v1/incident?id=1")["timeline"]].count("opened") == 1
+    agent.down()
