@@ -20,7 +20,8 @@ compare-and-set SQL (``UPDATE ... WHERE state = 'due'``) and look at ``rowcount`
 
 **A full, read-only or failing disk** does not stop the agent: state is copied into memory and all goes on there. ``health.mode``
 is then ``memory``, ``health.trouble`` says why; what is written meanwhile is lost if the agent is killed. Every few seconds the
-file is tried again, and as soon as it can be written it takes all that stands in memory.
+file is tried again, and as soon as it can be written it takes all that stands in memory. A file that cannot even be read is
+left as it is; that is a loss too.
 
 **A damaged file** is found when it is opened, set aside as ``NAME.corrupt-TIME`` and reported in ``losses``, which the new file
 keeps: whoever acts on state (playbooks) can tell a fresh start from a lost past. Damage found later raises, the organ ends, and
@@ -67,8 +68,6 @@ class State:
 
     def __init__(self, path: str, rooms: Sequence[Room], clock: Clock) -> None:
         self.path = path
-        self.losses: tuple[Loss, ...] = ()
-        self.identity = ""
         self._file = StateFile(path, rooms, clock.now)
         self._writer = Writer(self._file, clock)
         self._open = False
@@ -79,12 +78,21 @@ class State:
         """How it is doing now."""
         return self._writer.health
 
+    @property
+    def losses(self) -> tuple[Loss, ...]:
+        """What was lost since the file was begun."""
+        return self._file.losses
+
+    @property
+    def identity(self) -> str:
+        """New with every new file."""
+        return self._file.identity
+
     # ------------------------------------------------------------------------------------------ life
 
     async def open(self) -> None:
         """Open the file and start the writer. AgentError if another agent uses it or a newer one wrote it."""
         await _within(self._writer.start(), OPEN_S)
-        self.losses, self.identity = self._file.losses, self._file.identity
         self._open = True
 
     async def close(self) -> None:

@@ -65,6 +65,7 @@ class StateFile:
         self._now = now
         self._lock: int | None = None
         self._found: list[Loss] = []
+        self._lost_sight = False
         self.connection: sqlite3.Connection
 
     # ------------------------------------------------------------------------------------------ opening
@@ -84,7 +85,8 @@ class StateFile:
             if not of_disk(error):
                 raise
             self.fall_back(error)
-            self._prepare()
+            if not self._lost_sight:
+                self._prepare()
 
     def _take_lock(self) -> bool:
         """One agent at a time; whether one was here before. A folder that cannot be written has no lock and needs none."""
@@ -181,7 +183,8 @@ class StateFile:
     # ------------------------------------------------------------------------------------------ a disk that fails
 
     def fall_back(self, error: BaseException) -> None:
-        """Go on in memory, with all that the file holds. The error again where the file cannot even be read."""
+        """Go on in memory, with all that the file holds; with nothing where it cannot even be read, and then it is never written
+        again: what it holds may be of use to people."""
         if self.mode == "memory":
             raise error
         memory = sqlite3.connect(":memory:", isolation_level=None)
@@ -189,11 +192,15 @@ class StateFile:
             self._copy_to(memory)
         except (sqlite3.Error, Unavailable):
             memory.close()
-            raise error from None
+            memory = sqlite3.connect(":memory:", isolation_level=None)
+            self._lost_sight = True
+            self._found.append(Loss(self._now(), "the state file can no longer be read", self.path))
         if hasattr(self, "connection"):
             with contextlib.suppress(sqlite3.Error):
                 self.connection.close()
         self.connection, self.mode, self.trouble = memory, "memory", reason(error)
+        if self._lost_sight:
+            self._prepare()
 
     def _copy_to(self, memory: sqlite3.Connection) -> None:
         if not os.path.exists(self.path) or not os.path.getsize(self.path):
@@ -206,6 +213,8 @@ class StateFile:
 
     def return_to_file(self) -> bool:
         """Put what stands in memory into the file, all or nothing; False while the disk still refuses."""
+        if self._lost_sight:
+            return False
         try:
             file = self._connect()
         except sqlite3.Error:

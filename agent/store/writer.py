@@ -65,6 +65,7 @@ class Writer:
         self._file = file
         self._clock = clock
         self._tried = 0.0
+        self._began = clock.now()
         self._jobs: queue.SimpleQueue[Job | None] = queue.SimpleQueue()
         self._thread: threading.Thread | None = None
 
@@ -96,7 +97,7 @@ class Writer:
         try:
             self._file.open()
             self._measure()
-            self._say_opened()
+            self._say()
         except BaseException as error:  # handed to whoever opens, whatever it is
             self._file.close()
             opened.settle(None, error)
@@ -153,7 +154,7 @@ class Writer:
                     raise
                 self._file.fall_back(error)
             self._tried = self._clock.monotonic()
-            log.error("state is in memory only, a kill loses it: %s: %s", self._file.path, self._file.trouble)
+            self._say()
             return self._transact(jobs)
         except BaseException as error:  # those who wait are told, whatever it is
             return [(None, error)] * len(jobs)
@@ -176,10 +177,10 @@ class Writer:
             bytes=file.size(),
         )
 
-    def _say_opened(self) -> None:
+    def _say(self) -> None:
         if self._file.mode == "memory":
             log.error("state is in memory only, a kill loses it: %s: %s", self._file.path, self._file.trouble)
-        for loss in self._file.losses:
+        for loss in (each for each in self._file.losses if each.at >= self._began):
             log.error("state was lost: %s%s", loss.why, f"; what is left: {loss.kept}" if loss.kept else "")
 
 

@@ -117,6 +117,17 @@ def test_two_damaged_files_of_one_second_are_both_kept(path: Path) -> None:
     assert len(list(path.parent.glob("*.corrupt-*"))) == 2
 
 
+def test_a_file_that_cannot_be_read_is_left_alone(path: Path) -> None:
+    """The agent begins in memory with nothing, says so, and never writes over what it could not read."""
+    path.mkdir(parents=True)
+    with opened(path, ONE) as file:
+        file.connection.execute("INSERT INTO notes VALUES ('for now')")
+        assert (file.mode, notes(file)) == ("memory", ["for now"])
+        assert file.losses[0].kept == str(path)
+        assert not file.return_to_file()
+    assert path.is_dir()
+
+
 def test_a_file_that_vanished_is_reported(path: Path) -> None:
     """A past that is gone is not a first start."""
     with opened(path, ONE) as file:
