@@ -1,0 +1,1 @@
+"""One file, one change to the host: plan, check, act, verify, undo."""

@@ -1,0 +1,168 @@
+"""Carries one approved run out: reserve, then for each step intent, act, result; each edge is on disk before the next begins."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import asdict
+from functools import partial
+from typing import Any, Protocol
+
+from agent.errors import AgentError
+from agent.host.clock import Clock
+from agent.model import JsonObject, Target
+from agent.remedy import guard, tables
+from agent.remedy.model import Facts, House, Phase, Run
+from agent.remedy.playbook import Playbook, Step
+from agent.remedy.seam import Action, Reach, WillNot
+from agent.store.state import State
+
+log = logging.getLogger("anfl.remedy")
+
+ITSELF = "anfl-agent"
+EVIDENCE = "capture_evidence"
+EVIDENCE_S = 20.0
+"""What is kept before something disruptive may take no longer: the trouble goes on meanwhile."""
+_FILL = re.compile(r"\$\{target\.([a-z_]+)\}")
+
+
+class Sight(Protocol):
+    """What playbooks may know of the world, asked afresh each time."""
+
+    def facts(self, run: Run, now: float) -> Facts:
+        """How things stand for this run."""
+        ...
+
+    def helped(self, run: Run) -> bool | None:
+        """Whether what it was for is over: True only with data or because it was seen to end; None if that is unknown."""
+        ...
+
+    def told(self, run: Run) -> JsonObject:
+        """The incident as it stands, for actions that tell somebody."""
+        ...
+
+
+class Carrier:
+    """Moves runs through their acting phases. ``make`` builds an action by name; ``house`` reads what holds for the whole host."""
+
+    def __init__(
+        self,
+        state: State,
+        sight: Sight,
+        clock: Clock,
+        make: Callable[[str, Target, Reach, Mapping[str, Any]], Action],
+        reach: Callable[[JsonObject], Reach],
+        house: Callable[[Any, float], House],
+    ) -> None:
+        self._state = state
+        self._sight = sight
+        self._clock = clock
+        self._make = make
+        self._reach = reach
+        self._house = house
+
+    async def move(self, run: Run, phase: Phase, who: str = ITSELF, **changes: Any) -> Run:
+        """One edge, on disk before this returns."""
+        now = self._clock.now()
+        moved = await self._state.write(lambda to: tables.move(to, run, phase, now, who, **changes))
+        log.info("run %d (%s for incident %d): %s %s", run.id, run.playbook, run.incident, phase, moved.reason)
+        return moved
+
+    def action(self, run: Run, playbook: Playbook, step: Step) -> Action:
+        """The action of one step, its settings filled in from the target. WillNot where the target lacks what they name."""
+        return self._make(str(step.do), run.target, self._reach(self._sight.told(run)), filled(playbook.settings(step), run.target))
+
+    async def reserve(self, run: Run, playbook: Playbook) -> Run:
+        """Decide once more, and count the attempt in the same transaction; a run that may not go on ends here."""
+        facts = self._sight.facts(run, self._clock.now())
+        return await self._state.write(partial(self._reserve, run=run, playbook=playbook, facts=facts))
+
+    def _reserve(self, to: Any, run: Run, playbook: Playbook, facts: Facts) -> Run:
+        decision = guard.decide(playbook, run, facts, tables.tally(to, run, facts.now), self._house(to, facts.now))
+        if not decision.go:
+            return tables.move(to, run, Phase.CANCELLED, facts.now, ITSELF, reason="; ".join(decision.reasons))
+        return tables.move(to, run, Phase.RESERVED, facts.now, ITSELF, reserved_at=facts.now, reason="")
+
+    async def act(self, run: Run, playbook: Playbook) -> Run:
+        """All steps of a reserved run, up to verifying."""
+        if playbook.class_ in ("disruptive", "destructive") and all(step.do != EVIDENCE for step in playbook.steps):
+            await self._keep_evidence(run)
+        for number, step in enumerate(playbook.steps):
+            run = await self.step(run, playbook, number, step)
+            if run.phase is not Phase.RESULT:
+                return run
+        now = self._clock.now()
+        return await self.move(run, Phase.VERIFYING, verify_from=now, verify_until=now + playbook.verify.within, reason="")
+
+    async def step(self, run: Run, playbook: Playbook, number: int, step: Step) -> Run:
+        """Intent, the act itself, result."""
+        try:
+            action = self.action(run, playbook, step)
+        except AgentError as error:
+            return await self._failed(run, playbook, f"{step.do}: {error.message}")
+        run = await self.move(run, Phase.INTENT, step=number, reason=action.plan())
+        touched = False
+        try:
+            async with asyncio.timeout(step.timeout):
+                await action.check()
+                touched = True
+                done = await action.act()
+        except TimeoutError:
+            if touched:
+                return await self.move(run, Phase.AMBIGUOUS, reason=f"{step.do} did not end within {step.timeout:g} s")
+            return await self._failed(run, playbook, f"{step.do}: its check did not end within {step.timeout:g} s")
+        except WillNot as refusal:
+            return await self._failed(run, playbook, f"{step.do}: {refusal.message}")
+        except AgentError as error:
+            return await self._failed(run, playbook, f"{step.do} failed: {error.message}")
+        except Exception as error:  # a plug-in may fail in any way; whether it did something then is not known
+            log.exception("action %s failed", step.do)
+            return await self.move(run, Phase.AMBIGUOUS, reason=f"{step.do} failed: {type(error).__name__}: {error}")
+        entry = {"step": number, "do": str(step.do), "with": dict(filled(playbook.settings(step), run.target)), "done": done}
+        return await self.move(run, Phase.RESULT, undo=(*run.undo, entry), reason="")
+
+    async def _failed(self, run: Run, playbook: Playbook, why: str) -> Run:
+        """A step could not be done: what reversible steps did before it is taken back."""
+        back = await self.take_back(run) if playbook.class_ == "reversible" else ()
+        return await self.move(run, Phase.FAILED, reason="; ".join((why, *back)))
+
+    async def take_back(self, run: Run) -> tuple[str, ...]:
+        """Undo every step that can be undone, the last first; what happened, in words."""
+        said = []
+        for entry in reversed(run.undo):
+            try:
+                action = self._make(entry["do"], run.target, self._reach(self._sight.told(run)), entry["with"])
+                if action.undoable:
+                    await action.undo(entry["done"])
+                    said.append(f"{entry['do']} was taken back")
+            except AgentError as error:
+                said.append(f"{entry['do']} could not be taken back: {error.message}")
+        return tuple(said)
+
+    async def _keep_evidence(self, run: Run) -> None:
+        """Before something is destroyed; that it fails must not keep the trouble going."""
+        with contextlib.suppress(TimeoutError, AgentError):
+            async with asyncio.timeout(EVIDENCE_S):
+                await self._make(EVIDENCE, run.target, self._reach(self._sight.told(run)), {}).act()
+
+
+def filled(settings: Mapping[str, Any], target: Target) -> Mapping[str, Any]:
+    """Settings with ``${target.unit}`` and the like filled in. WillNot where the target has no such thing."""
+    known = {k: v for k, v in asdict(target).items() if v not in (None, "")}
+
+    def put(found: re.Match[str]) -> str:
+        if found[1] not in known:
+            raise WillNot(f"the target has no {found[1]}")
+        return str(known[found[1]])
+
+    def walk(value: Any) -> Any:
+        if isinstance(value, str):
+            return _FILL.sub(put, value)
+        if isinstance(value, list):
+            return [walk(item) for item in value]
+        return {k: walk(v) for k, v in value.items()} if isinstance(value, dict) else value
+
+    return {name: walk(value) for name, value in settings.items()}

@@ -1,0 +1,67 @@
+"""What an action is, and what it is given."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from typing import ClassVar, Protocol
+
+from agent.errors import AgentError
+from agent.host.clock import Clock
+from agent.host.run import Completed
+from agent.model import JsonObject, Target
+from agent.remedy.playbook import Class
+
+
+class WillNot(AgentError):
+    """The action is not possible or not safe here and now: nothing was touched."""
+
+
+@dataclass(frozen=True)
+class Reach:
+    """What an action may use. ``dry_run``: it plans and checks, and :meth:`Action.act` is never called."""
+
+    clock: Clock
+    run: Callable[..., Awaitable[Completed]]
+    state_dir: str
+    evidence_dir: str
+    release_gpus: Callable[[], Awaitable[None]]
+    told: JsonObject  # the diagnosis and incident, for those that tell somebody
+    dry_run: bool = False
+
+
+class Action(Protocol):
+    """One change. A dataclass: its fields are ``target``, ``reach`` and its settings under ``with:``.
+
+    ``idempotent``: doing it twice is as doing it once, so it may be repeated when a crash left open whether it was done.
+    ``undoable``: :meth:`undo` takes back what :meth:`act` returned.
+    """
+
+    class_: ClassVar[Class]
+    idempotent: ClassVar[bool]
+    undoable: ClassVar[bool]
+
+    def plan(self) -> str:
+        """What it would do, in words a person can decide on."""
+        ...
+
+    async def check(self) -> None:
+        """WillNot, with the reason, if it must not be done."""
+        ...
+
+    async def act(self) -> JsonObject:
+        """Do it. What :meth:`undo` and :meth:`verify` need comes back, as plain JSON; AgentError if it failed."""
+        ...
+
+    async def verify(self, done: JsonObject) -> bool | None:
+        """Whether its own effect is there; None if that cannot be seen. Whether it *helped* is the playbook's question."""
+        ...
+
+    async def undo(self, done: JsonObject) -> None:
+        """Take it back."""
+        ...
+
+
+def nothing_to_undo(target: Target) -> None:
+    """For actions that are not undoable."""
+    raise WillNot(f"what was done to {target.name or target.kind} cannot be taken back")

@@ -1,0 +1,210 @@
+"""Runs in the state file: each edge of a run and its audit record are one transaction, chained so that a gap shows.
+
+What was reserved counts as done, whatever became of it: the attempt is in the table before anything is touched.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import sqlite3
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict, replace
+from typing import Any
+
+from agent.model import JsonObject, Target
+from agent.remedy.guard import BREAKER_WINDOW_S, STORM_WINDOW_S
+from agent.remedy.model import ACTING, EDGES, OVER, House, Phase, Run, Tally
+from agent.store.state import Loss, Room
+
+KEEP_S = 180 * 86400.0
+
+ROOM = Room(
+    "remedy",
+    (
+        (
+            "CREATE TABLE runs (id INTEGER PRIMARY KEY AUTOINCREMENT, playbook TEXT NOT NULL, grp TEXT NOT NULL, kin TEXT NOT NULL,"
+            " incident INTEGER NOT NULL, phase TEXT NOT NULL, created REAL NOT NULL, updated REAL NOT NULL, reserved_at REAL,"
+            " body TEXT NOT NULL)",
+            "CREATE INDEX runs_phase ON runs (phase)",
+            "CREATE INDEX runs_group ON runs (grp, kin, reserved_at)",
+            "CREATE TABLE audit (seq INTEGER PRIMARY KEY, time REAL NOT NULL, who TEXT NOT NULL, what TEXT NOT NULL,"
+            " body TEXT NOT NULL, hash TEXT NOT NULL)",
+            "CREATE TABLE switches (name TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID",
+        ),
+    ),
+)
+
+
+class IllegalEdge(Exception):
+    """A run was to go where no edge leads, or somebody else moved it first."""
+
+
+# ---------------------------------------------------------------------------------------------- writing
+
+
+def insert(to: sqlite3.Connection, run: Run, who: str) -> Run:
+    """A new proposal; its number is given here."""
+    row = (run.playbook, run.group, run.kin, run.incident, run.phase, run.created, run.updated, run.reserved_at, _body(run))
+    columns = "playbook, grp, kin, incident, phase, created, updated, reserved_at, body"
+    given = to.execute(f"INSERT INTO runs ({columns}) VALUES (?,?,?,?,?,?,?,?,?)", row).lastrowid
+    made = replace(run, id=int(given or 0))
+    record(
+        to, run.created, who, f"run {made.id} {run.phase}", {"playbook": run.playbook, "target": run.identity, "why": run.reason}
+    )
+    return made
+
+
+def move(to: sqlite3.Connection, before: Run, phase: Phase, now: float, who: str, **changes: Any) -> Run:
+    """One edge, with its audit record. IllegalEdge if there is none, or the run is not where ``before`` says."""
+    if phase not in EDGES.get(before.phase, ()):
+        raise IllegalEdge(f"run {before.id} cannot go from {before.phase} to {phase}")
+    after = replace(before, phase=phase, updated=now, **changes)
+    done = to.execute(
+        "UPDATE runs SET phase = ?, updated = ?, reserved_at = ?, body = ? WHERE id = ? AND phase = ? AND updated = ?",
+        (phase, now, after.reserved_at, _body(after), before.id, before.phase, before.updated),
+    )
+    if done.rowcount != 1:
+        raise IllegalEdge(f"run {before.id} is no longer {before.phase}")
+    record(to, now, who, f"run {before.id} {phase}", {"step": after.step, "why": after.reason})
+    return after
+
+
+def record(to: sqlite3.Connection, time: float, who: str, what: str, body: Mapping[str, Any]) -> None:
+    """One audit record; its hash covers the one before."""
+    last = to.execute("SELECT seq, hash FROM audit ORDER BY seq DESC LIMIT 1").fetchone() or (0, "")
+    text = json.dumps(body, sort_keys=True, separators=(",", ":"))
+    to.execute(
+        "INSERT INTO audit VALUES (?,?,?,?,?,?)",
+        (last[0] + 1, time, who, what, text, link(last[1], last[0] + 1, time, who, what, text)),
+    )
+
+
+def link(before: str, seq: int, time: float, who: str, what: str, body: str) -> str:
+    """The hash of one audit record."""
+    return hashlib.sha256("\x1f".join((before, str(seq), f"{time:.6f}", who, what, body)).encode()).hexdigest()
+
+
+def note(to: sqlite3.Connection, before: Run, now: float, who: str, **changes: Any) -> Run:
+    """Something becomes known of a run that stays in its phase. IllegalEdge if it has moved on."""
+    after = replace(before, updated=now, **changes)
+    done = to.execute(
+        "UPDATE runs SET updated = ?, body = ? WHERE id = ? AND phase = ? AND updated = ?",
+        (now, _body(after), before.id, before.phase, before.updated),
+    )
+    if done.rowcount != 1:
+        raise IllegalEdge(f"run {before.id} is no longer {before.phase}")
+    record(to, now, who, f"run {before.id} noted", {k: list(v) if isinstance(v, tuple) else v for k, v in changes.items()})
+    return after
+
+
+def switch(to: sqlite3.Connection, name: str, value: JsonObject | None, now: float, who: str) -> None:
+    """Set or clear something that holds for all playbooks: ``pause``, ``breaker``."""
+    if value is None:
+        to.execute("DELETE FROM switches WHERE name = ?", (name,))
+    else:
+        to.execute("INSERT OR REPLACE INTO switches VALUES (?, ?)", (name, json.dumps(value)))
+    record(to, now, who, f"{name} {'off' if value is None else 'on'}", value or {})
+
+
+# ---------------------------------------------------------------------------------------------- reading
+
+
+def get(at: sqlite3.Connection, number: int) -> Run | None:
+    """One run."""
+    row = at.execute("SELECT id, phase, updated, body FROM runs WHERE id = ?", (number,)).fetchone()
+    return None if row is None else _run(row)
+
+
+def runs(at: sqlite3.Connection, phases: Iterable[Phase] | None = None, most: int = 1000) -> list[Run]:
+    """Runs in these phases (all), newest last."""
+    wanted = tuple(phases) if phases is not None else tuple(Phase)
+    marks = ",".join("?" * len(wanted))
+    rows = at.execute(
+        f"SELECT id, phase, updated, body FROM runs WHERE phase IN ({marks}) ORDER BY id DESC LIMIT ?",
+        (*wanted, most),
+    )
+    return [_run(row) for row in reversed(rows.fetchall())]
+
+
+def tally(at: sqlite3.Connection, run: Run, now: float) -> Tally:
+    """What the guard must know of the past, read in the transaction in which it decides."""
+    mine = at.execute(
+        "SELECT reserved_at, phase, updated FROM runs WHERE grp = ? AND kin = ? AND reserved_at IS NOT NULL ORDER BY reserved_at",
+        (run.group, run.kin),
+    ).fetchall()
+    ends = [updated for _, phase, updated in mine if Phase(phase) in OVER]
+    in_incident = at.execute(
+        "SELECT count(*) FROM runs WHERE grp = ? AND incident = ? AND reserved_at IS NOT NULL", (run.group, run.incident)
+    ).fetchone()[0]
+    since = _reset_at(at, now - BREAKER_WINDOW_S)
+    acted = at.execute("SELECT count(*) FROM runs WHERE reserved_at > ?", (since,)).fetchone()[0]
+    failed = at.execute(
+        "SELECT count(*) FROM runs WHERE reserved_at > ? AND phase IN (?, ?)", (since, Phase.FAILED, Phase.ESCALATED)
+    ).fetchone()[0]
+    proposed = at.execute("SELECT count(*) FROM runs WHERE created > ?", (now - STORM_WINDOW_S,)).fetchone()[0]
+    return Tally(
+        tuple(at_ for at_, _, _ in mine), max(ends, default=None), in_incident, tuple(runs(at, ACTING)), acted, failed, proposed
+    )
+
+
+def switches(at: sqlite3.Connection) -> dict[str, JsonObject]:
+    """All that is set."""
+    return {name: json.loads(value) for name, value in at.execute("SELECT name, value FROM switches")}
+
+
+def house(at: sqlite3.Connection, now: float, losses: Iterable[Loss]) -> House:
+    """How the host stands. State that was lost holds everything up until a person said that this is known (switch ``fresh``)."""
+    known = switches(at)
+    pause, breaker, fresh = known.get("pause"), known.get("breaker"), known.get("fresh")
+    unknown = [loss for loss in losses if fresh is None or loss.at > fresh["since"]]
+    return House(
+        paused=pause["why"] if pause is not None and pause["until"] > now else "",
+        tripped=breaker["why"] if breaker is not None else "",
+        lost_state=unknown[-1].why if unknown else "",
+    )
+
+
+def _reset_at(at: sqlite3.Connection, since: float) -> float:
+    """A breaker that was reset by hand counts anew from then."""
+    row = at.execute("SELECT max(time) FROM audit WHERE what = 'breaker off'").fetchone()
+    return max(since, row[0] or since)
+
+
+def audit(at: sqlite3.Connection, most: int = 200) -> list[JsonObject]:
+    """The newest records, oldest first."""
+    rows = at.execute("SELECT seq, time, who, what, body, hash FROM audit ORDER BY seq DESC LIMIT ?", (most,)).fetchall()
+    return [
+        {"seq": seq, "time": time, "who": who, "what": what, "body": json.loads(body), "hash": hash_}
+        for seq, time, who, what, body, hash_ in reversed(rows)
+    ]
+
+
+def broken_link(at: sqlite3.Connection) -> int | None:
+    """The first audit record that does not fit the one before, or is missing; None if the chain is whole."""
+    before, expected = "", 1
+    for seq, time, who, what, body, hash_ in at.execute("SELECT seq, time, who, what, body, hash FROM audit ORDER BY seq"):
+        if seq != expected or hash_ != link(before, seq, time, who, what, body):
+            return int(expected)
+        before, expected = hash_, seq + 1
+    return None
+
+
+def head(at: sqlite3.Connection) -> tuple[int, str]:
+    """Number and hash of the last audit record: what a cut tail would change."""
+    return at.execute("SELECT seq, hash FROM audit ORDER BY seq DESC LIMIT 1").fetchone() or (0, "")
+
+
+def _body(run: Run) -> str:
+    plain = asdict(run)
+    return json.dumps({k: v for k, v in plain.items() if k not in ("id", "phase", "updated")}, separators=(",", ":"))
+
+
+def _run(row: tuple[int, str, float, str]) -> Run:
+    number, phase, updated, body = row
+    known: dict[str, Any] = json.loads(body)
+    tree, pairs = known["key"]
+    known["key"] = (tree, tuple((k, v) for k, v in pairs))
+    known["target"] = Target(**known["target"])
+    known["undo"], known["approvals"] = tuple(known["undo"]), tuple(known["approvals"])
+    return Run(**known, id=number, phase=Phase(phase), updated=updated)

@@ -1,0 +1,125 @@
+"""A world that playbooks act on: what the agent knows of it, and actions that only count."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any, ClassVar
+
+from agent.errors import AgentError
+from agent.model import JsonObject, Labels, Target, labels
+from agent.remedy.model import Facts, House, Run
+from agent.remedy.playbook import ActionSpec, Class, Playbook, load_playbooks
+from agent.remedy.seam import Action, Reach, WillNot
+
+KEY: tuple[str, Labels] = ("memory", labels(pid=7))
+TARGET = Target("process", "python", 7, 100.0, unit="svc@1.service", user="ml")
+CAUSE: JsonObject = {"id": "memory.python-leak", "confidence": {"lo": 0.9, "hi": 0.9}, "target": vars(TARGET)}
+DIAGNOSIS: JsonObject = {"causes": [CAUSE]}
+CAUSES = ("memory.python-leak", "memory.oom-risk")
+CALM = """
+playbook: calm
+title: Lower its priority
+class: reversible
+mode: auto
+target: {allow: [{unit: "svc@*"}]}
+needs: {causes: [memory.python-leak]}
+steps: [{do: renice}]
+verify: {settle: 10s, within: 60s}
+next: recycle
+"""
+RECYCLE = """
+playbook: recycle
+title: Restart it
+class: disruptive
+mode: auto
+target: {allow: [{unit: "svc@*"}], deny: [{uid: 0}]}
+needs: {causes: [memory.oom-risk]}
+limits: {cooldown: 30m, max: {count: 2, per: 6h}}
+steps: [{do: restart}]
+verify: {settle: 10s, within: 60s}
+"""
+
+
+@dataclass
+class World:
+    """Implements :class:`agent.remedy.carry.Sight`, and makes its actions. ``done`` counts what was really done."""
+
+    good: bool | None = False
+    base: Facts = field(default_factory=lambda: Facts(0.0, True, 0.9, 0.0, True, True, 1000))
+    done: list[str] = field(default_factory=list)
+    undone: list[str] = field(default_factory=list)
+    refuses: dict[str, Exception] = field(default_factory=dict)
+
+    def facts(self, run: Run, now: float) -> Facts:
+        return replace(self.base, now=now, judged_at=now - 1)
+
+    def helped(self, run: Run) -> bool | None:
+        return self.good
+
+    def told(self, run: Run) -> JsonObject:
+        return {"causes": [CAUSE | {"id": run.cause}]}
+
+    def house(self, at: Any, now: float) -> House:
+        return House()
+
+    def make(self, name: str, target: Target, reach: Reach, settings: Mapping[str, Any]) -> Action:
+        return KINDS[name](self, name)
+
+
+@dataclass
+class Counted:
+    """An action that only counts."""
+
+    world: World
+    name: str
+    class_: ClassVar[Class] = "reversible"
+    idempotent: ClassVar[bool] = True
+    undoable: ClassVar[bool] = True
+
+    def plan(self) -> str:
+        return f"would {self.name}"
+
+    async def check(self) -> None:
+        if isinstance(refusal := self.world.refuses.get(self.name), WillNot):
+            raise refusal
+
+    async def act(self) -> JsonObject:
+        if (refusal := self.world.refuses.get(self.name)) is not None:
+            raise refusal
+        self.world.done.append(self.name)
+        return {"was": 0}
+
+    async def verify(self, done: JsonObject) -> bool | None:
+        return True
+
+    async def undo(self, done: JsonObject) -> None:
+        self.world.undone.append(self.name)
+
+
+class Once(Counted):
+    """Doing it twice does harm."""
+
+    class_: ClassVar[Class] = "disruptive"
+    idempotent: ClassVar[bool] = False
+    undoable: ClassVar[bool] = False
+
+    async def undo(self, done: JsonObject) -> None:
+        raise AgentError("a restart cannot be taken back")
+
+
+class Looks(Counted):
+    """Only looks."""
+
+    class_: ClassVar[Class] = "observe"
+
+
+KINDS: dict[str, type[Counted]] = {"renice": Counted, "restart": Once, "capture_evidence": Looks}
+SPECS = {name: ActionSpec(kind.class_, kind.undoable, lambda node: []) for name, kind in KINDS.items()}
+
+
+def playbooks(*texts: str) -> dict[str, Playbook]:
+    """Playbooks from text; a mistake in them fails the test."""
+    found, problems = load_playbooks({f"p{i}.yaml": text for i, text in enumerate(texts)}, SPECS, CAUSES)
+    assert not problems, "\n".join(map(str, problems))
+    return found
