@@ -44,6 +44,7 @@ BENCHES = {
     "page": Bench("The page", ("--scrapes", "20")),
     "conditions": Bench("A judging round", ("--rounds", "15")),
     "nvml": Bench("GPUs, and a driver that hangs", ("--readings", "20")),
+    "kernel_log": Bench("The kernel log in a flood"),
     "leak_detector": Bench("Leak or no leak", ("--seeds", "5")),
     "pyspy": Bench("A look with py-spy", ("--pairs", "1", "--threads", "100")),
     "attach": Bench("Attaching memray", ("--tries", "2", "--cancels", "1", "--parts", "start,refuse")),

@@ -18,6 +18,7 @@ from agent.drill import needs, read
 from agent.drill.report import CaseResult, Report
 from agent.engine import ruletestfile, treefile
 from agent.engine.functions import AGGREGATES, FUNCTIONS
+from agent.engine.kernel.reader import KINDS
 from agent.engine.load import load_rules
 from agent.engine.report import to_json
 from agent.engine.ruletest import run
@@ -140,6 +141,12 @@ def test_the_keys_of_a_drill_are_described() -> None:
     """Every key and need of a case stands in drills.md."""
     words = {key for each in (read._File, read._Expect, read._Vary, read._Culprit) for key in shape(each)}
     assert (words | set(needs._CHECKS) | needs.INSTALLABLE) - spoken(page("drills.md")) == set()
+
+
+def test_every_kind_of_kernel_event_and_class_of_xid_is_described() -> None:
+    """What may stand in a condition, in JSON or on the page stands in kernel-log.md."""
+    tables = plugins.kernel_tables(Config())
+    assert ({*KINDS} | {*tables.classes}) - spoken(page("kernel-log.md")) == set()
 
 
 def test_the_worked_example_of_a_rule_passes_its_own_test() -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 LATER = "Read and checked, but nothing uses it yet."
 
-LATER_KEYS = ("kernel_log.trust_user_records", "playbooks.ceiling")
+LATER_KEYS = ("playbooks.ceiling",)
 
 CONFIG_KEYS = {
     "listen": "Address of `/metrics`. An address that is not loopback is refused unless `run --insecure` is given.",
@@ -23,7 +23,7 @@ CONFIG_KEYS = {
     "subjects.top": "How many processes get series of their own by each of CPU, size, growth and I/O.",
     "subjects.match": "Processes that always get series of their own: `unit:NAME`, `cgroup:PATH` (and all below), or text held in "
     "the command line. `*`, `?` and `[…]` are wild in units and cgroups.",
-    "kernel_log.trust_user_records": "Whether kernel-log records that any user may write count.",
+    "kernel_log.trust_user_records": "Whether records that any user may write count: see [kernel-log.md](kernel-log.md).",
     "receivers": "Where alerts go: see [Receivers](#receivers). An item may also be a plain apprise URL. None: the "
     "file `alerts.jsonl` below `state_dir`.",
     "alerts.group_wait": "How long the first message of a group waits for others that belong to it.",
@@ -97,6 +97,10 @@ PLUGIN_KEYS = {
     "gpu_health.state_dir": "Folder of `gpus.json`, which holds the GPUs and NVLinks ever seen. Default: `state_dir`.",
     "expected": "How many GPUs this host should have. 0: the most ever seen.",
     "boot_grace": "Seconds after boot in which missing GPUs are not reported: drivers load late.",
+    "kernel_log.path": "The log: the device, or a private file or FIFO of any kernel-log text.",
+    "kernel_log.trust_user_records": "Default: `kernel_log.trust_user_records`.",
+    "kernel_log.most": "Most records read a tick.",
+    "kernel_log.budget": "Most seconds of reading a tick.",
     "seconds": "How long the look lasts.",
     "large": "Read processes above 2 GiB too.",
     "subprocesses": "Look at the three busiest Python processes of the tree, not at one.",

@@ -6,7 +6,7 @@ Linux Documentation/ABI/testing/dev-kmsg: bytes that are not printable are escap
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 from agent.engine.kernel.record import Record
@@ -24,27 +24,32 @@ def unescape(text: str) -> str:
     return _ESCAPE.sub(lambda m: bytes.fromhex(m[0].replace("\\x", "")).decode("utf-8", "replace"), text)
 
 
-def parse(line: str, more: Iterable[str] = ()) -> Record | None:
+def parse(line: str, more: Sequence[str] = ()) -> Record | None:
     """A record from its first line and the lines of its dictionary; None if the line is not one."""
     head = _HEAD.match(line)
     if head is None:
         return None
     priority = int(head[1])
-    keys = {found[1]: unescape(found[2]) for each in more if (found := _KEY.match(each)) is not None}
-    return Record(
+    record = Record(
         unescape(line[head.end() :]),
         facility=priority >> FACILITY_BITS,
         level=priority & 7,
         seq=int(head[2]),
         stamp=int(head[3]) / 1e6,
-        keys=keys,
         flag=head[4],
     )
+    return with_keys(record, more)
+
+
+def with_keys(record: Record, lines: Sequence[str]) -> Record:
+    """The record with its dictionary; itself where there is none."""
+    keys = {found[1]: unescape(found[2]) for line in lines if (found := _KEY.match(line)) is not None}
+    return replace(record, keys=keys) if keys else record
 
 
 def is_key(line: str) -> bool:
     """Whether a line can belong to the dictionary of the record before it."""
-    return _KEY.match(line) is not None
+    return line[:1] in (" ", "\t") and _KEY.match(line) is not None
 
 
 class Joiner:

@@ -40,33 +40,27 @@ def records(lines: Iterable[str]) -> Iterator[Record]:
     """One record for each line; the dictionary lines of a raw record are put into it, its pieces joined."""
     out: list[Record] = []
     joiner = kmsg.Joiner(out.append)
-    raw: list[str] = []
+    raw: Record | None = None
+    keys: list[str] = []
     for line in lines:
         line = line.rstrip("\r\n")[:MAX_LINE]
-        if raw and kmsg.is_key(line):
-            raw.append(line)
+        if raw is not None and kmsg.is_key(line):
+            keys.append(line)
             continue
-        if raw:
-            _raw(raw, joiner)
-        raw = []
-        if line[:1].isdigit() and kmsg.parse(line) is not None:
-            raw = [line]
-        else:
+        if raw is not None:
+            joiner.take(kmsg.with_keys(raw, keys))
+        raw = kmsg.parse(line) if line[:1].isdigit() else None
+        keys = []
+        if raw is None:
             joiner.rest()
             if line.strip():
                 out.append(_json(line) or plain(line))
         yield from out
         out.clear()
-    if raw:
-        _raw(raw, joiner)
+    if raw is not None:
+        joiner.take(kmsg.with_keys(raw, keys))
     joiner.rest()
     yield from out
-
-
-def _raw(lines: list[str], joiner: kmsg.Joiner) -> None:
-    record = kmsg.parse(lines[0], lines[1:])
-    if record is not None:
-        joiner.take(record)
 
 
 def plain(line: str) -> Record:
