@@ -5,7 +5,6 @@ Secrets are masked here, before anything is kept or sent. Lists are short: the t
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -157,11 +156,6 @@ def culprit(c: Mapping[str, Any]) -> str:
 def attachments(told: Mapping[str, Any]) -> list[str]:
     """Paths of drawings that may ride along, best first."""
     return [a["path"] for alert in told["alerts"] for a in alert.get("artifacts", ()) if a["kind"] in DRAWN][:1]
-
-
-def base(path: str) -> str:
-    """The last part of a path."""
-    return os.path.basename(path)
 
 
 def cleaned(value: Any) -> Any:

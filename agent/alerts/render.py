@@ -10,8 +10,6 @@ from collections.abc import Callable, Mapping
 from html import escape
 from typing import Any
 
-from agent.alerts.message import base
-
 Json = Mapping[str, Any]
 MARK = {"critical": "🔴", "warning": "🟠", "notice": "🔵"}
 COLOUR = {"critical": "#b3261e", "warning": "#b06000", "notice": "#1a56a8", "resolved": "#1b7f3b"}
@@ -84,7 +82,7 @@ def _lines(told: Json, write: _Plain) -> list[str]:
     if notes and told["alerts"]:
         lines.append("")
     lines += notes
-    lines += ["", write.prose(f"{told['host']} · anfl-agent {told['agent_version']} · {told['time']} · event {told['id']}")]
+    lines += ["", write.prose(f"{told['host']} · anfl-agent {told['agent_version']} · {_time(told['time'])} · event {told['id']}")]
     return lines
 
 
@@ -101,9 +99,8 @@ def _alert(a: Json, told: Json, write: _Plain) -> list[str]:
         ("Impact", write.prose(a["impact"])),
     ]
     lines = [head + end, *(f"{name}: {value}{end}" for name, value in pairs if value)]
-    lines += [f"{write.bullet}{write.prose(line)}" for line in a["evidence"]]
     if a["evidence"]:
-        lines.append("")
+        lines += ["Evidence:", "", *(f"{write.bullet}{write.prose(line)}" for line in a["evidence"]), ""]
     after = [
         ("Leads to", ", ".join(map(write.code, a["consequences"]))),
         ("Ruled out", ", ".join(map(write.code, a["ruled_out"]))),
@@ -119,8 +116,13 @@ def _alert(a: Json, told: Json, write: _Plain) -> list[str]:
 
 def _since(a: Json) -> str:
     if a["status"] == "firing":
-        return f"{a['opened']} · flapping" if a["flapping"] else str(a["opened"])
-    return f"{a['opened']} until {a['closed']}" + (f" ({a['ending']})" if a["ending"] else "")
+        return f"{_time(a['opened'])} · flapping" if a["flapping"] else _time(a["opened"])
+    return f"{_time(a['opened'])} until {_time(a['closed'])}" + (f" ({a['ending']})" if a["ending"] else "")
+
+
+def _time(stamp: str | None) -> str:
+    """RFC 3339 as people read it."""
+    return f"{stamp[:19].replace('T', ' ')} UTC" if stamp else "?"
 
 
 # ---------------------------------------------------------------------------------------------- mail
@@ -133,7 +135,7 @@ def html(told: Json) -> str:
     if told["more"]:
         parts.append(f"<p><b>and {told['more']} more</b> in this group: <code>anfl-agent incidents list</code></p>")
     parts += [f"<p>{escape(note)}</p>" for note in told["notes"]]
-    foot = f"{told['host']} · anfl-agent {told['agent_version']} · {told['time']} · event {told['id']}"
+    foot = f"{told['host']} · anfl-agent {told['agent_version']} · {_time(told['time'])} · event {told['id']}"
     return (
         '<div style="font-family:-apple-system,Segoe UI,Helvetica,Arial,sans-serif;font-size:14px;line-height:1.5;color:#202124;'
         'max-width:680px;margin:0 auto">'
@@ -188,8 +190,3 @@ def _anchor(words: str, url: str) -> str:
 
 
 FORMATS: Mapping[str, Callable[[Json], str]] = {"text": text, "markdown": markdown, "html": html}
-
-
-def attachment_name(path: str) -> str:
-    """How an attached drawing is called."""
-    return base(path)
