@@ -11,6 +11,15 @@ BELOW = {"pid": ("cgroup", "uuid"), "cgroup": ("uuid",)}
 """The entity chain process → cgroup → GPU (by UUID) → host: what an ``each`` label also binds."""
 
 
+GPU_LABELS = frozenset({"gpu", "uuid", "pci"})
+"""A GPU's own labels: its index as first seen, its UUID, its PCI address."""
+
+
+def slot(pci: str) -> str:
+    """A PCI address without its function: the driver leaves it out, NVML does not."""
+    return pci.lower().partition(".")[0]
+
+
 def bound_by(each: tuple[str, ...]) -> frozenset[str]:
     """Labels an instance of ``each`` binds, itself or through the chain."""
     return frozenset(each).union(*(BELOW.get(label, ()) for label in each))

@@ -10,6 +10,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from zlib import crc32
 
+from agent.engine.context import slot
 from agent.engine.rounds import Instance, Live, Round
 from agent.engine.trees import Cause, Tree
 from agent.model import Labels, Target, TargetKind
@@ -160,4 +161,11 @@ def _families(live: Live, users: Live) -> Families:
 def _bound(each: tuple[str, ...], live: Iterable[Live]) -> set[Labels]:
     """The label sets of ``each`` that occur in live series."""
     names = sorted(each)
-    return {tuple([(k, labels[k]) for k in names]) for found in live for _, labels in found if all(k in labels for k in names)}
+    found = {tuple([(k, labels[k]) for k in names]) for many in live for _, labels in many if all(k in labels for k in names)}
+    return _once_named(found) if "uuid" in each and "pci" in each else found
+
+
+def _once_named(found: set[Labels]) -> set[Labels]:
+    """A GPU that the kernel knows by its address alone is the one of that address, if NVML knows that."""
+    named = {slot(dict(key)["pci"]) for key in found if dict(key)["uuid"]}
+    return {key for key in found if dict(key)["uuid"] or slot(dict(key)["pci"]) not in named}

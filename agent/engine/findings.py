@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 
 from agent.engine.confidence import active
+from agent.engine.context import GPU_LABELS
 from agent.engine.entities import CHAIN, Entities
 from agent.engine.graph import Active, Place
-from agent.engine.joins import GPU_LABELS, MOST_CULPRITS
+from agent.engine.joins import MOST_CULPRITS
 from agent.engine.rounds import Live
 from agent.engine.says import culprit, names_in
 from agent.engine.trees import Cause

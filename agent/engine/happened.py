@@ -12,7 +12,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
-from agent.engine.context import Context, Run
+from agent.engine.context import GPU_LABELS, Context, Run, slot
 from agent.engine.rounds import AnswerValue, Instance, Round
 from agent.model import Event, Labels
 
@@ -71,7 +71,7 @@ def happened(asked: Asked) -> Run:
         if context.round.last(source, ()) is None:
             return context.note(asked.text, None, "", source)
         found = [e for e in _matching(asked, context.round) if _fits(e, context.instance, elsewhere)]
-        context.blame([_blamed(e) for e in reversed(found[-MOST_BLAMED:])])
+        context.blame([_blamed(e, context.instance) for e in reversed(found[-MOST_BLAMED:])])
         if asked.function == "since":
             return context.note(asked.text, context.round.now - found[-1].time if found else math.inf, "seconds", source)
         return context.note(asked.text, float(bursts([e.time for e in found])), "", source)
@@ -118,17 +118,13 @@ def _fits(event: Event, instance: Instance, elsewhere: bool) -> bool:
 def _agree(name: str, has: str, wanted: str, instance: Instance) -> bool:
     if name == "pid":
         return has == wanted or has in instance.own_pids
-    return _slot(has) == _slot(wanted) if name == "pci" else has == wanted
+    return slot(has) == slot(wanted) if name == "pci" else has == wanted
 
 
-def _slot(pci: str) -> str:
-    """A PCI address without its function: the driver leaves it out, NVML does not."""
-    return pci.lower().partition(".")[0]
-
-
-def _blamed(event: Event) -> Labels:
-    """What it names, in the labels of series; ``says`` is its text."""
-    return tuple(sorted(_named(event)))
+def _blamed(event: Event, instance: Instance) -> Labels:
+    """What it names, in the labels of series; ``says`` is its text. What it says about an instance's GPU is about all of it."""
+    gpu = {name: instance.labels[name] for name in GPU_LABELS if instance.labels.get(name)}
+    return tuple(sorted({**dict(_named(event)), **gpu}.items()))
 
 
 def _named(event: Event) -> Iterator[tuple[str, str]]:

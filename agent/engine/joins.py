@@ -6,14 +6,11 @@ import math
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from agent.engine.context import Context, Quiet, Run
+from agent.engine.context import GPU_LABELS, Context, Quiet, Run
 from agent.engine.rounds import AnswerValue, Instance, Round
 from agent.model import Labels
 
 MOST_CULPRITS = 5
-
-GPU_LABELS = frozenset({"gpu", "uuid", "pci"})
-"""A GPU's own labels: its index as first seen, its UUID, its PCI address."""
 
 
 @dataclass(frozen=True)
