@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Iterable
 from dataclasses import dataclass, field
 from types import SimpleNamespace
 from typing import Any, cast
@@ -47,7 +47,8 @@ def found(cause: str = "busy.threads", severity: str = "warning", **culprit: Any
     target = {"kind": "process", "name": "trainer", "pid": 7}
     culprits = [{"kind": "code", "name": "f", "file": None, "line": None} | culprit] if culprit else []
     one = {"id": cause, "severity": severity, "target": target, "confidence": {"lo": 0.8, "hi": 0.9}, "culprits": culprits}
-    return {"verdict": "warning", "causes": [one], "possible": []}
+    one |= {"title": "Many threads", "symptoms": ["busy"], "consequences": []}
+    return {"verdict": "warning", "causes": [one], "possible": [], "ruled_out": [], "not_checked": []}
 
 
 @dataclass
@@ -61,10 +62,15 @@ class FakeAgent:
     judged: JudgeState = field(default_factory=JudgeState)
     answer: JsonObject | Exception = field(default_factory=found)
     asked: list[tuple[Request, Limits]] = field(default_factory=list)
+    takes: float = 2.0
+    pinned: dict[str, list[int]] = field(default_factory=dict)
+
+    def pin(self, pids: Iterable[int], by: str) -> None:
+        self.pinned[by] = list(pids)
 
     async def diagnose(self, request: Request, progress: Callable[[str], None], *, limits: Limits) -> JsonObject:
         self.asked.append((request, limits))
-        await self.clock.sleep(2.0)
+        await self.clock.sleep(self.takes)
         if isinstance(self.answer, Exception):
             raise self.answer
         return self.answer

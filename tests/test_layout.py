@@ -55,6 +55,7 @@ ACROSS = {
     "sim/test_structures.py",
     "fakes/test_clock.py",
     "fakes/test_view.py",
+    "test_casework_incidents.py",
     "test_contracts.py",
     "test_docs.py",
     "test_layout.py",

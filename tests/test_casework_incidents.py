@@ -1,0 +1,80 @@
+"""The judge at work with a desk: what fires opens an incident, and its diagnosis belongs to it."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import cast
+
+import pytest
+
+from agent.app import Agent
+from agent.casework import Casework
+from agent.errors import AgentError
+from agent.host.beside import beside
+from agent.incidents import tables
+from agent.incidents.desk import Desk
+from agent.store.state import State
+from tests.test_casework import Host, running
+
+
+@pytest.fixture
+async def host() -> AsyncIterator[Host]:
+    """A calm host, judged since half a minute."""
+    made = Host()
+    async with running(made):
+        await made.live(30)
+        yield made
+
+
+@pytest.fixture
+async def desk(tmp_path: Path, host: Host) -> AsyncIterator[Desk]:
+    """The same host, with a desk."""
+    state = State(str(tmp_path / "state.db"), [tables.ROOM], host.agent.clock)
+    await state.open()
+    host.work._desk = made = Desk(state, host.agent.clock)
+    await host.work.begin()
+    async with beside(made.run(), "desk"):
+        yield made
+    await state.close()
+
+
+async def test_a_symptom_opens_an_incident_and_its_diagnosis_belongs_to_it(host: Host, desk: Desk) -> None:
+    """The answer carries the number; the process keeps its series while the incident is open."""
+    host.threads[7] = 200.0
+    await host.live(40)
+    [incident] = desk.book.open
+    assert (incident.phase, incident.root and incident.root["id"]) == ("diagnosed", "busy.threads")
+    assert host.work.diagnoses[0]["incident"] == "1"
+    assert host.agent.pinned == {"incidents": [7]}
+    host.threads[7] = 10.0
+    await host.live(40)
+    assert not desk.book.open
+    assert host.agent.pinned == {"incidents": []}
+    assert host.agent.ring.latest("incidents_total")[()][1] == 1.0
+
+
+async def test_nobody_waits_for_a_cause_that_is_not_looked_for(host: Host, desk: Desk) -> None:
+    """A notice, and a symptom that could not be looked into, are ready to be told as they are."""
+    host.agent.answer = AgentError("it is gone")
+    host.load, host.threads[7] = 9.0, 200.0
+    await host.live(40)
+    assert [i.ready for i in desk.book.open] == [True, True]
+
+
+async def test_what_was_not_looked_into_before_a_restart_is_now(host: Host, desk: Desk) -> None:
+    """A kill may come between a symptom and its diagnosis."""
+    host.agent.takes = 1000.0
+    host.threads[7] = 200.0
+    await host.live(22)
+    while desk._waiting:  # noqa: ASYNC110 -- the state's own thread is at work
+        await asyncio.sleep(0.001)
+    assert not desk.book.open[0].ready
+    again = Host()
+    again.agent.clock = host.agent.clock
+    again.work = Casework(cast(Agent, again.agent), "ask", desk)
+    await again.work.begin()
+    async with running(again):
+        await again.live(10)
+    assert [request.pid for request, _ in again.agent.asked] == [7]
