@@ -89,8 +89,9 @@ def init(state: Path, gpus: int, board: str, driver: str | None, force: bool, as
 @click.option("--pid", type=int, help="The process that 'target' stands for.")
 @click.option("--force", is_flag=True, help="Replace an existing state.")
 def play(script: Path, state: Path, pid: int | None, force: bool) -> int:
-    """Make a state as a script says (YAML, as 'sim:' of a drill) and let happen what it says, each at its time.
+    """Make a state as a script says, and let happen what it says.
 
+    A script is YAML, as 'sim:' of a drill; each of its steps has its time.
     Shipped ones: 'anfl-agent files list examples/gpus'.
     """
     from agent.sim import build
@@ -111,7 +112,7 @@ def play(script: Path, state: Path, pid: int | None, force: bool) -> int:
 @_STATE
 @_JSON
 def show(state: Path, as_json: bool) -> int:
-    """What the GPUs say at this moment, the faults in force and the calls counted."""
+    """What the GPUs say now; faults in force, calls counted."""
     from agent.sim import show as showing
 
     report = showing.report(_open(state))
@@ -169,11 +170,28 @@ def busy(which: str, state: Path, as_json: bool, share: float) -> int:
 
 @gpu.command()
 @click.argument("which", metavar="GPU")
+@_STATE
+@_JSON
+def idle(which: str, state: Path, as_json: bool) -> int:
+    """Let GPUs look as when nothing runs on them."""
+    from agent.sim import change
+
+    sim = _open(state)
+    with sim.change() as content:
+        change.idle(content, change.gpus_of(content, which))
+    return _changed(sim, as_json, f"idle: {which}", idle=which)
+
+
+@gpu.command()
+@click.argument("which", metavar="GPU")
 @click.argument("slices", nargs=-1, type=click.IntRange(1, 7), metavar="[SLICES]...")
 @_STATE
 @_JSON
 def mig(which: str, slices: tuple[int, ...], state: Path, as_json: bool) -> int:
-    """Cut a GPU into MIG instances of so many slices of seven (none: make it whole)."""
+    """Cut a GPU into MIG instances.
+
+    SLICES are how many of seven each instance gets; none makes the GPU whole.
+    """
     from agent.sim import change
 
     sim = _open(state)
@@ -228,7 +246,10 @@ def clear(ids: Sequence[str], state: Path, as_json: bool) -> int:
 @_STATE
 @_JSON
 def env(state: Path, as_json: bool) -> int:
-    """What a client's environment must say: eval "$(anfl-agent sim gpu env)"."""
+    """What a client's environment must say.
+
+    For a shell: eval "$(anfl-agent sim gpu env)".
+    """
     sim = _open(state)
     sim.read()
     if as_json:

@@ -89,6 +89,7 @@ def gpu(model: str, number: int) -> dict[str, Any]:
     """The state of an idle GPU of a model; ``number`` gives it its own UUID, serial number and PCI address."""
     board = BOARDS[model]
     return {
+        "board": model,
         **_identity(board, number),
         "present": True,
         "condition": "ok",

@@ -9,6 +9,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from agent.errors import UsageError
+from agent.sim import boards
 from agent.sim.boards import GIB
 from agent.sim.curves import Value, parse_value, sum_at, value_at
 from agent.sim.schema import LISTS, Key, every_path, key_of
@@ -129,9 +130,10 @@ def busy(state: State, gpus: Iterable[Gpu], share: float = 1.0, now: float | Non
             set_figure(state, gpu, path, value, now)
 
 
-def idle(state: State, gpus: Iterable[Gpu], like: Mapping[str, Any], now: float | None = None) -> None:
-    """As a fresh GPU of that model (``like``): nothing runs."""
+def idle(state: State, gpus: Iterable[Gpu], now: float | None = None) -> None:
+    """As a fresh GPU of its board: nothing runs."""
     for gpu in gpus:
+        like = boards.gpu(gpu["board"], 0)
         for path in (*_TRAINING, "power.usage", "temperature.memory", "pcie.generation", "pcie.receive", "pcie.transmit"):
             set_figure(state, gpu, path, _look(like, path), now)
         for name in like["clocks"]["max"]:

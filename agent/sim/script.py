@@ -12,7 +12,7 @@ from typing import Any
 from agent.errors import UsageError
 from agent.host.lane import aside
 from agent.sim import change, verbs
-from agent.sim.boards import BOARDS, gpu
+from agent.sim.boards import BOARDS
 from agent.sim.build import library
 from agent.sim.gpu import DRIVER, GpuSim
 from agent.sim.statefile import State
@@ -117,26 +117,25 @@ def make(script: Script, path: Path, compiled: Path) -> GpuSim:
         driver=str(begin.get("driver", DRIVER)),
         cuda=int(begin.get("cuda", 13000)),
     )
-    board = str(begin.get("board", "h200"))
     with sim.change() as state:
-        apply(state, script.first, {}, board)
+        apply(state, script.first, {})
     rehearsal = sim.read()
     for step in (script.first, *(one.step for one in script.later)):
-        apply(rehearsal, step, dict.fromkeys(STAND_INS, 1), board)
+        apply(rehearsal, step, dict.fromkeys(STAND_INS, 1))
     return sim
 
 
 async def play(script: Script, sim: GpuSim, pids: Mapping[str, int], tell: Callable[[str], None] = lambda _: None) -> None:
     """Do the steps at their times; what waited for a pid is done at once. ``tell`` hears of each."""
-    board, began = str(script.begin.get("board", "h200")), asyncio.get_running_loop().time()
+    began = asyncio.get_running_loop().time()
     waiting = {"set": _only_pids(script.first.get("set", {}))}
     for one in (Later(0.0, waiting), *sorted(script.later, key=lambda step: step.after)):
         await asyncio.sleep(max(0.0, began + one.after - asyncio.get_running_loop().time()))
-        await sim.apply(functools.partial(apply, step=one.step, pids=pids, board=board))
+        await sim.apply(functools.partial(apply, step=one.step, pids=pids))
         tell(f"after {one.after:g} s: {', '.join(one.step)}")
 
 
-def apply(state: State, step: Mapping[str, Any], pids: Mapping[str, int], board: str = "h200") -> None:
+def apply(state: State, step: Mapping[str, Any], pids: Mapping[str, int]) -> None:
     """One step. Figures of processes whose stand-in has no pid yet are left out."""
     if step.get("clear"):
         verbs.clear(state)
@@ -144,7 +143,7 @@ def apply(state: State, step: Mapping[str, Any], pids: Mapping[str, int], board:
         for one in change.gpus_of(state, which):
             change.cut(one, slices)
     if "idle" in step:
-        change.idle(state, change.gpus_of(state, step["idle"]), gpu(board, 0))
+        change.idle(state, change.gpus_of(state, step["idle"]))
     if "busy" in step:
         change.busy(state, change.gpus_of(state, step["busy"]))
     for which, figures in dict(step.get("set", {})).items():

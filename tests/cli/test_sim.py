@@ -74,6 +74,8 @@ def test_figures_are_set_and_shown(typed: Typed) -> None:
     shown = typed("show")
     assert "91 °C" in shown
     assert "NVIDIA H200 MIG 3g.70gb" in shown
+    typed("idle", "0-1")
+    assert [(gpu["power"], gpu["processes"]) for gpu in typed.json("show")["gpus"]] == [(76, {}), (76, {})]
 
 
 def test_faults_are_injected_listed_and_taken_back(typed: Typed) -> None:

@@ -108,7 +108,7 @@ def test_a_busy_gpu_is_hot_and_draws_power_and_an_idle_one_does_not(state: State
         gpu = state["gpus"][0]
         assert gpu["power"]["usage"]["value"] > 0.9 * fresh["power"]["limit"]
         assert gpu["clocks"]["sm"] == fresh["clocks"]["max"]["sm"]
-        idle(state, state["gpus"], fresh, now=6.0)
+        idle(state, state["gpus"], now=6.0)
         assert gpu["clocks"] == fresh["clocks"]
         assert gpu["power"]["usage"]["value"] == fresh["power"]["usage"]
 
