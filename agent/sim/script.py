@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import functools
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from agent.errors import UsageError
 from agent.host.lane import aside
+from agent.host.text import clean
 from agent.sim import change, verbs
 from agent.sim.boards import BOARDS
 from agent.sim.build import library
@@ -42,6 +44,17 @@ class Script:
     later: tuple[Later, ...] = ()
 
 
+@contextlib.contextmanager
+def _understood() -> Iterator[None]:
+    """A list where a mapping belongs, a word for a number: told as a mistake of whoever wrote it."""
+    try:
+        yield
+    except (TypeError, ValueError, AttributeError, KeyError) as wrong:
+        help = "see 'In a drill' in docs/simulator.md"
+        raise UsageError(f"sim: cannot be understood ({clean(str(wrong), 120)})", help=help) from wrong
+
+
+@_understood()
 def read(said: Mapping[str, Any]) -> Script:
     """The script in a ``sim:`` mapping; UsageError for what it cannot mean."""
     for name in said:
@@ -103,6 +116,7 @@ class Played:
         await play(self.script, self.sim, pids)
 
 
+@_understood()
 def make(script: Script, path: Path, compiled: Path) -> GpuSim:
     """The simulated host as it is before the fault; what waits for a pid is left for :func:`play`.
 

@@ -98,6 +98,13 @@ def test_a_script_that_is_no_mapping_is_told(tmp_path: Path) -> None:
         ({"gpus": 2, "then": [{"after": 1, "fault": {"lost": 2}}]}, "no GPU '2'"),
         ({"set": {"0": {"processes.target.memry": 1}}}, "no figure"),
         ({"busy": "9"}, "no GPU '9'"),
+        ({"gpus": "many"}, "cannot be understood"),
+        ({"set": 5}, "cannot be understood"),
+        ({"set": {"0": 5}}, "cannot be understood"),
+        ({"mig": {"0": "x"}}, "cannot be understood"),
+        ({"fault": ["lost"]}, "cannot be understood"),
+        ({"then": 3}, "cannot be understood"),
+        ({"then": [3]}, "cannot be understood"),
     ],
 )
 def test_mistakes_show_before_the_drill_begins(compiled: Path, tmp_path: Path, said: dict[str, Any], says: str) -> None:
