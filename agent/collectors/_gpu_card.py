@@ -6,8 +6,8 @@ import time
 
 from agent.collectors._gpu_metrics import GPU, GPU_METRICS
 from agent.collectors._gpu_people import People
-from agent.collectors._gpu_values import Throttled, address
-from agent.host.nvml_gpu import GpuState
+from agent.collectors._gpu_values import Throttled
+from agent.host.nvml_gpu import GpuState, address
 from agent.host.text import clean
 from agent.model import Labels, Series, labels
 

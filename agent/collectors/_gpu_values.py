@@ -45,14 +45,6 @@ def scaled(raw: Any, factor: float, most: float, least: float = 0) -> float | No
     return None if value is None else value * factor
 
 
-def address(bus_id: str) -> str:
-    """NVML's ``00000000:18:00.0`` as everybody else writes it, ``0000:18:00.0``; "" if it is none."""
-    domain, _, rest = bus_id.strip().lower().partition(":")
-    if not rest or any(c not in "0123456789abcdef" for c in domain):
-        return ""
-    return f"{int(domain, 16):04x}:{rest}"
-
-
 def memory(raw: Mapping[str, Any], prefix: str) -> dict[str, float | None]:
     """Total, used, free; used never more than there is."""
     total = number(raw.get("total"), MOST_BYTES, 1)

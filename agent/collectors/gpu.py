@@ -9,12 +9,12 @@ from typing import Any, ClassVar
 
 from agent.collectors._gpu_card import Card, identity
 from agent.collectors._gpu_metrics import GPU_METRICS
-from agent.collectors._gpu_values import address, load, memory
+from agent.collectors._gpu_values import load, memory
 from agent.errors import Unavailable, UsageError
 from agent.host import nvml
 from agent.host.clock import Clock, SystemClock
-from agent.host.nvml import Nvml, Reading
-from agent.host.nvml_gpu import GpuState
+from agent.host.nvml import Nvml
+from agent.host.nvml_gpu import Counters, GpuState, Reading, address
 from agent.host.nvml_wire import RESET_REQUIRED
 from agent.host.text import clean
 from agent.model import ENTITY_ENDED, Event, JsonObject, Metric, Sample, Series, Target, labels
@@ -122,7 +122,7 @@ class Collector:
         return {"status": reading.status, "why": reading.why, "mismatch": reading.mismatch, "driver": driver, "gpus": gpus}
 
     def _standing(self, reading: Reading) -> Iterator[Sample]:
-        counters = self._nvml.counters if self._nvml is not None else nvml.Counters()
+        counters = self._nvml.counters if self._nvml is not None else Counters()
         if reading.up is not None:
             yield Sample(_PLAIN["nvml_up"], float(reading.up))
         yield Sample(_PLAIN["nvml_hung"], float(reading.hung))

@@ -11,13 +11,13 @@ from agent.collectors._gpu_card import identity
 from agent.collectors._gpu_fabric import Fabric
 from agent.collectors._gpu_metrics import HEALTH_METRICS
 from agent.collectors._gpu_seen import Known, Seen
-from agent.collectors._gpu_values import address, health
+from agent.collectors._gpu_values import health
 from agent.errors import AgentError, Unavailable
 from agent.host import nvml, procs
 from agent.host.clock import Clock, SystemClock
-from agent.host.nvml import Nvml, Reading
+from agent.host.nvml import Nvml
 from agent.host.nvml_driver import Holder, holders
-from agent.host.nvml_gpu import GpuState
+from agent.host.nvml_gpu import GpuState, Reading, address
 from agent.host.text import clean
 from agent.model import ENTITY_ENDED, Event, Labels, Metric, Sample, Series, labels
 
@@ -117,7 +117,7 @@ class Collector:
         there = [g for g in reading.gpus if not g.lost]
         if reading.up:
             seen.note(_known(g) for g in there)
-        expected = self.expected or seen.most
+        expected = self.expected or max(seen.most, len(self._nvml.boards()) if self._nvml is not None else 0)
         missing = [] if len(there) >= expected else seen.missing(g.uuid for g in there)
         if len(there) < expected and self._booted_lately(now):
             return

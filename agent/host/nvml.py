@@ -10,14 +10,13 @@ import logging
 import threading
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any
 
 from agent.errors import Unavailable
 from agent.host import nvml_wire as wire
 from agent.host.nvml_child import Child, Died, Past, Reply, TimedOut
-from agent.host.nvml_driver import Library
-from agent.host.nvml_gpu import GpuState, Pause, Roster
+from agent.host.nvml_driver import Board, Library, boards
+from agent.host.nvml_gpu import Counters, GpuState, Pause, Reading, Roster, Status
 from agent.host.nvml_scout import Scouts
 from agent.host.nvml_wire import Where
 
@@ -35,43 +34,17 @@ PATIENCE_S = 2.5
 GOODBYE_S = 1.0
 MOST_STUCK = 3
 """Processes that hang in the driver at the same time; each keeps some MiB until the driver lets it go."""
+RENEW_S = 300.0
+"""While a GPU is lost NVML is opened anew so often: a library may never see that it was reset."""
 RELEASED_MOST_S = 1800.0
 """After a release nobody ended, readings begin again by themselves."""
 
-Status = Literal["starting", "up", "down", "hung", "released"]
 _ERRORS = {
     wire.DRIVER_NOT_LOADED: "the NVIDIA driver is not loaded",
     wire.VERSION_MISMATCH: "the NVML library and the loaded driver have different versions",
     wire.LIBRARY_NOT_FOUND: "libnvidia-ml.so.1 cannot be loaded",
 }
 NO_LIBRARY = "no NVIDIA driver: libnvidia-ml.so.1 is not installed"
-
-
-@dataclass(frozen=True)
-class Reading:
-    """How NVML stands and what it said. ``up`` is None while it is not known yet, or NVML was released."""
-
-    status: Status
-    why: str = ""
-    hung: bool = False
-    mismatch: bool = False
-    driver: str = ""
-    gpus: tuple[GpuState, ...] = ()
-
-    @property
-    def up(self) -> bool | None:
-        """Whether NVML answers; None while nobody can tell."""
-        return {"up": True, "down": False, "hung": False}.get(self.status)
-
-
-@dataclass
-class Counters:
-    """Sums over all processes since the start."""
-
-    calls: int = 0
-    seconds: float = 0.0
-    timeouts: int = 0
-    respawns: int = 0
 
 
 class Nvml:
@@ -92,6 +65,7 @@ class Nvml:
     ) -> None:
         self.counters = Counters()
         self._library = Library(library, env, proc)
+        self._proc = proc
         self._call_s = call_s
         self._open_s = open_s
         self._env = env
@@ -147,7 +121,7 @@ class Nvml:
             return self._reading()
         self._count(reply)
         if "list" in reply:
-            self._roster.enlist(reply["list"])
+            self._roster.enlist(reply["list"], self.boards)
         self._status, self._why, self._code = "up", "", 0
         self._pause.over()
         self._look_after(now)
@@ -193,7 +167,7 @@ class Nvml:
             return None
         self._count(reply)
         self._driver = str(reply["driver"])
-        self._roster.enlist(reply["list"])
+        self._roster.enlist(reply["list"], self.boards)
         return child
 
     def _spawn(self) -> None:
@@ -214,10 +188,15 @@ class Nvml:
         """A new library that fits the loaded driver needs a fresh process; while one does not fit, the old process serves on."""
         if self._child is None or self._child.opened is None:
             return
-        if self._library.renewed():
-            log.info("the NVML library has changed: opening the new one")
+        old = time.monotonic() - self._child.began > RENEW_S and any(gpu.gone for gpu in self._roster)
+        if self._library.renewed() or old:
+            log.info("opening NVML anew: %s", "a GPU is lost, it may have been reset" if old else "the library has changed")
             self._dismiss(self._child, False)
             self._child = None
+
+    def boards(self) -> list[Board]:
+        """The GPUs the loaded driver has taken on, as files tell."""
+        return boards(self._proc, self._env)
 
     @property
     def version(self) -> str:

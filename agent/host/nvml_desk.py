@@ -27,6 +27,7 @@ class Desk:
         self._devices: list[Device] = []
         self._list: list[dict[str, Any]] = []
         self._count = 0
+        self._gone = False
 
     def open(self) -> dict[str, Any]:
         """Initialise NVML and list the GPUs; ``over`` with NVML's code where that fails."""
@@ -48,12 +49,15 @@ class Desk:
             pass
 
     def answer(self, request: dict[str, Any]) -> dict[str, Any]:
-        """One tier (``fast`` or ``health``) of every GPU but those to ``skip``; ``list`` where the GPUs have changed."""
-        changed = set(request["skip"]) != self._skip
+        """One tier (``fast`` or ``health``) of every GPU but those to ``skip``, with the list where it may have changed.
+
+        With the slower tier a GPU that answered nothing last time gets a new handle: it may have been reset.
+        """
+        changed = set(request["skip"]) != self._skip or (request["do"] == "health" and self._gone)
         self._skip = set(request["skip"])
         try:
             count = self._plain("nvmlDeviceGetCount")
-            if changed or count != self._count or request.get("list"):
+            if changed or count != self._count:
                 self._enumerate()
                 changed = True
             try:
@@ -76,6 +80,7 @@ class Desk:
                 found[device.uuid] = device.fast(request.get("procs", True)) if request["do"] == "fast" else device.health()
             except Gone as gone:
                 found[device.uuid] = {"gone": gone.args[0]}
+        self._gone = any("gone" in said for said in (*found.values(), *self._list))
         return found
 
     def _enumerate(self) -> None:

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 
 from agent.errors import AgentError
 from agent.host.procfs import read_once
-from agent.host.procstat import optional, stat
+from agent.host.procstat import optional, stat, status_field
 from agent.host.text import clean
 
 SONAME = "libnvidia-ml.so.1"
@@ -32,6 +32,7 @@ _USUAL = (
 _LOADED = re.compile(rb"Kernel Module[^\n]*?\s(\d+\.\d+(?:\.\d+)?)\s")
 _VERSION = re.compile(r"\.so\.(\d+\.\d+(?:\.\d+)?)$")
 _MAPPED = re.compile(rb"(/[^\n]*/lib(?:nvidia-ml|cuda)\.so\.(\d+\.\d+(?:\.\d+)?))(?: \(deleted\))?\n")
+_UUID = re.compile(r"GPU-[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 _MAPS_LIMIT = 8 << 20
 LOOK_EVERY_S = 4.0
 """How often the library's file is looked at."""
@@ -92,6 +93,31 @@ def library_file(path: str) -> LibraryFile | None:
     except OSError:
         return None
     return LibraryFile(real, about.st_dev, about.st_ino, about.st_mtime_ns)
+
+
+@dataclass(frozen=True)
+class Board:
+    """A GPU the loaded driver has taken on, as it tells in files; ``uuid`` is "" where it does not know it."""
+
+    pci: str
+    uuid: str
+    name: str
+
+
+def boards(proc: str = "/proc", env: Mapping[str, str] | None = None) -> list[Board]:
+    """Every GPU the driver has taken on, by address: also those NVML cannot reach any more."""
+    root = f"{(os.environ if env is None else env).get(SIMULATED_PROC, proc)}/driver/nvidia/gpus"
+    found = []
+    with contextlib.suppress(OSError):
+        for pci in sorted(os.listdir(root)):
+            text = optional(pci, "information", root)
+            uuid, name = (_told(text, field) for field in (b"GPU UUID", b"Model"))
+            found.append(Board(pci.lower(), uuid if _UUID.fullmatch(uuid) else "", name))
+    return found
+
+
+def _told(text: bytes, field: bytes) -> str:
+    return clean((status_field(text, field) or b"").strip(), 96)
 
 
 class Library:

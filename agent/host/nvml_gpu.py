@@ -2,15 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Literal
 
 from agent.host import nvml_wire as wire
 from agent.host.nvml_child import Child
+from agent.host.nvml_driver import Board
 
 FIRST_PAUSE_S = 5.0
 MOST_PAUSE_S = 60.0
+
+
+def address(bus_id: str) -> str:
+    """NVML's ``00000000:18:00.0`` as everybody else writes it, ``0000:18:00.0``; "" if it is none."""
+    domain, _, rest = bus_id.strip().lower().partition(":")
+    if not rest or any(c not in "0123456789abcdef" for c in domain):
+        return ""
+    return f"{int(domain, 16):04x}:{rest}"
 
 
 @dataclass
@@ -57,6 +66,36 @@ class GpuState:
     def lost(self) -> bool:
         """NVML says so, or does not know the GPU any more."""
         return self.gone in wire.LOST or not self.listed
+
+
+Status = Literal["starting", "up", "down", "hung", "released"]
+
+
+@dataclass(frozen=True)
+class Reading:
+    """How NVML stands and what it said. ``up`` is None while it is not known yet, or NVML was released."""
+
+    status: Status
+    why: str = ""
+    hung: bool = False
+    mismatch: bool = False
+    driver: str = ""
+    gpus: tuple[GpuState, ...] = ()
+
+    @property
+    def up(self) -> bool | None:
+        """Whether NVML answers; None while nobody can tell."""
+        return {"up": True, "down": False, "hung": False}.get(self.status)
+
+
+@dataclass
+class Counters:
+    """Sums over all processes since the start."""
+
+    calls: int = 0
+    seconds: float = 0.0
+    timeouts: int = 0
+    respawns: int = 0
 
 
 @dataclass
@@ -127,8 +166,8 @@ class Roster:
         """Indexes of those left alone."""
         return sorted(g.index_now for g in self._gpus.values() if g.left and g.listed)
 
-    def enlist(self, listed: Iterable[dict[str, Any]]) -> None:
-        """Take over a new list; those left alone are not on it and keep their place."""
+    def enlist(self, listed: Iterable[dict[str, Any]], boards: Callable[[], Sequence[Board]] = tuple) -> None:
+        """Take over a new list; those left alone are not on it and keep their place. ``boards`` are those the driver has."""
         for gpu in self._gpus.values():
             gpu.listed = gpu.listed and gpu.left > 0
         nameless = []
@@ -140,8 +179,20 @@ class Roster:
         for entry in nameless:  # a lost GPU does not tell its name: it is the one that stood there
             known = [g for g in self._gpus.values() if not g.listed]
             there = next((g for g in known if g.index_now == entry["index"]), known[0] if len(known) == 1 else None)
+            if there is None:
+                there = self._never_seen(entry["index"], boards())
             if there is not None:
                 there.enlist(entry)
+
+    def _never_seen(self, index: int, boards: Sequence[Board]) -> Gpu | None:
+        """A GPU that was lost before anybody asked its name: the first of the driver's that nobody else is."""
+        others = {address(g.pci) for g in self._gpus.values()}
+        board = next((b for b in boards if address(b.pci) not in others), None)
+        if board is None:
+            return None
+        gpu = self._named(board.uuid or board.pci, index)
+        gpu.pci, gpu.facts = board.pci, {"pci": board.pci, "name": board.name}
+        return gpu
 
     def _named(self, uuid: str, index: int) -> Gpu:
         gpu = self._gpus.get(uuid)

@@ -6,7 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agent.collectors._gpu_values import SENTINELS, Throttled, address, health, load, memory, number, scaled
+from agent.collectors._gpu_values import SENTINELS, Throttled, health, load, memory, number, scaled
+from agent.host.nvml_gpu import address
 
 FACTS = {"limit_default": 700_000, "sm_max": 1980, "mem_max": 3201, "gen_max": 5, "width_max": 16, "app_default": 1980}
 

@@ -11,7 +11,8 @@ from pathlib import Path
 import pytest
 
 from agent.errors import Unavailable
-from agent.host.nvml import Nvml, Reading
+from agent.host.nvml import Nvml
+from agent.host.nvml_gpu import Reading
 from tests.fakes.gpusim import Host
 
 pytestmark = pytest.mark.real
@@ -154,10 +155,15 @@ def test_indexes_that_shift_take_no_identity_with_them(host: Host, nvml: Nvml) -
 
 
 def test_a_gpu_lost_before_the_start_does_not_hide_the_others(host: Host, nvml: Nvml) -> None:
-    """Nobody knows its name yet; the other one is read."""
+    """NVML does not tell its name; the driver's files do."""
     host.break_("lost", {"gpu": 0})
     reading = read_until(nvml, lambda reading: bool(answering(reading)))
     assert [gpu.uuid for gpu in reading.gpus if gpu.values is not None] == [host.uuid(1)]
+    [lost] = [gpu for gpu in reading.gpus if gpu.lost]
+    assert (lost.index, lost.uuid, lost.facts["name"]) == (0, host.uuid(0), "NVIDIA H200")
+    host.mend()
+    found = read_until(nvml, lambda reading: len(answering(reading)) == 2, "health").gpus
+    assert sorted(gpu.uuid for gpu in found) == sorted([host.uuid(0), host.uuid(1)])
 
 
 def test_a_process_that_is_killed_is_started_again(host: Host, nvml: Nvml) -> None:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from agent.host.nvml_driver import SONAME, Library, holders, library_file, loaded_version, locate
+from agent.host.nvml_driver import SONAME, Library, boards, holders, library_file, loaded_version, locate
 
 OPEN = "NVRM version: NVIDIA UNIX Open Kernel Module for x86_64  570.86.15  Release Build  (dvs-builder@U16-T02)  Thu Jan 23\n"
 CLOSED = "NVRM version: NVIDIA UNIX x86_64 Kernel Module  535.161.08  Sat Feb 24 22:54:14 UTC 2024\nGCC version:  gcc 12.2.0\n"
@@ -58,6 +58,22 @@ def test_the_library_is_found_as_the_loader_would(tmp_path: Path) -> None:
     assert locate(env={"LD_LIBRARY_PATH": f":/nowhere:{tmp_path}/one"}) == str(link)
     assert locate(str(tmp_path / "one")) == locate(str(link)) == str(link)
     assert locate(str(tmp_path / "none")) is None
+
+
+def test_the_boards_of_the_driver_are_known_by_address(tmp_path: Path) -> None:
+    """Also those whose UUID the driver has forgotten, and none where there is no driver."""
+    assert boards(str(tmp_path), {}) == []
+    for pci, uuid in (("0000:C1:00.0", "GPU-????????"), ("0000:18:00.0", "GPU-0a1b2c3d-1111-2222-3333-444455556666")):
+        folder = tmp_path / "driver" / "nvidia" / "gpus" / pci
+        folder.mkdir(parents=True)
+        (folder / "information").write_text(
+            f"Model: \t\t NVIDIA H200\nIRQ:   \t\t 100\nGPU UUID: \t {uuid}\nBus Location: \t {pci}\n"
+        )
+    found = [(b.pci, b.uuid, b.name) for b in boards(str(tmp_path), {})]
+    assert found == [
+        ("0000:18:00.0", "GPU-0a1b2c3d-1111-2222-3333-444455556666", "NVIDIA H200"),
+        ("0000:c1:00.0", "", "NVIDIA H200"),
+    ]
 
 
 def test_a_new_library_is_told_from_the_old(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
