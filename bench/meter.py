@@ -139,10 +139,11 @@ class Scraper(threading.Thread):
         while not self._over.wait(max(0.0, due - time.monotonic())):
             began = time.perf_counter()
             connection.request("GET", "/metrics", headers={"Accept-Encoding": "gzip"})
-            body = connection.getresponse().read()
+            answer = connection.getresponse()
+            body = answer.read()
             if self.on:
                 self.took.append(time.perf_counter() - began)
-                self.pages.append(gzip.decompress(body))
+                self.pages.append(gzip.decompress(body) if answer.getheader("Content-Encoding") == "gzip" else body)
             due = max(due + 1.0, time.monotonic())
         connection.close()
 

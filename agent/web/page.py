@@ -118,15 +118,15 @@ class Page:
         self._texts: dict[bool, bytes] = {}
         self._zipped: dict[bool, bytes] = {}
         self._zipping = asyncio.Lock()
-        self._regular = (False, 0, 0)  # the form last asked for, at which tick, and for the how-many-eth time in a row
+        self._regular = (False, False, 0, 0)  # the form last asked for, packed?, at which tick, and the how-many-eth time in a row
 
     def prepare(self) -> None:
         """To be called when a tick is over. One who asks at every tick finds the page ready, made while its series were at hand."""
-        openmetrics, tick, in_a_row = self._regular
+        openmetrics, packed, tick, in_a_row = self._regular
         if in_a_row < REGULAR or self._ring.ticks - tick > ROW_TICKS:
             return
         text = self.text(openmetrics)
-        if len(text) <= _GZIP_PIECE:
+        if packed and len(text) <= _GZIP_PIECE:
             packer = _packer()
             self._zipped[openmetrics] = packer.compress(text) + packer.flush()
 
@@ -140,11 +140,14 @@ class Page:
             text = self._texts[openmetrics] = b"".join([*parts, self._appendix(openmetrics)])
         return text
 
+    def plain(self, openmetrics: bool = False) -> bytes:
+        """The page for one who asked for it."""
+        self._asked(openmetrics, False)
+        return self.text(openmetrics)
+
     async def zipped(self, openmetrics: bool = False) -> bytes:
-        """The page compressed (gzip, level 1), once a tick however many ask; large pages in pieces, so that the loop turns."""
-        _, tick, in_a_row = self._regular
-        if (now := self._ring.ticks) > tick:
-            self._regular = (openmetrics, now, in_a_row + 1 if now - tick <= ROW_TICKS else 0)
+        """The same compressed (gzip, level 1), once a tick however many ask; large pages in pieces, so that the loop turns."""
+        self._asked(openmetrics, True)
         async with self._zipping:
             text = self.text(openmetrics)
             found = self._zipped.get(openmetrics)
@@ -153,6 +156,11 @@ class Page:
                 if self._texts.get(openmetrics) is text:
                     self._zipped[openmetrics] = found
             return found
+
+    def _asked(self, openmetrics: bool, packed: bool) -> None:
+        tick, in_a_row = self._regular[2:]
+        if (now := self._ring.ticks) > tick:
+            self._regular = (openmetrics, packed, now, in_a_row + 1 if now - tick <= ROW_TICKS else 0)
 
     def _render(self) -> None:
         began = time.perf_counter()
