@@ -88,7 +88,7 @@ def compare(count: int) -> dict[str, float]:
 
 
 async def scrape(count: int, scrapes: int) -> dict[str, float]:
-    """Milliseconds from request to last byte over one kept connection, gzip asked for as Prometheus does (and not sent on one machine)."""
+    """Milliseconds from request to last byte over one kept connection, asked as Prometheus does."""
     load = Load(count)
     own = OwnCounters(load.ring)
     server = MetricsServer(Page(load.ring, load.metrics, own.render, own.rendered), own, lambda: (True, ""))
