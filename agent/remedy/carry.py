@@ -13,11 +13,11 @@ from typing import Any, Protocol
 
 from agent.errors import AgentError
 from agent.host.clock import Clock
+from agent.host.reach import Action, Reach, WillNot
 from agent.model import JsonObject, Target
 from agent.remedy import guard, tables
 from agent.remedy.model import Facts, House, Phase, Run
 from agent.remedy.playbook import Playbook, Step
-from agent.remedy.seam import Action, Reach, WillNot
 from agent.store.state import State
 
 log = logging.getLogger("anfl.remedy")

@@ -7,9 +7,9 @@ from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
 from agent.errors import Problem, Problems
+from agent.host.reach import Class
 from agent.yamlfile import Node, Seconds, Share, Text, did_you_mean, fill, parse
 
-Class = Literal["observe", "reversible", "disruptive", "destructive"]
 Mode = Literal["dry-run", "propose", "auto"]
 CLASSES: tuple[Class, ...] = ("observe", "reversible", "disruptive", "destructive")
 MODES: tuple[Mode, ...] = ("dry-run", "propose", "auto")

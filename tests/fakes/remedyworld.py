@@ -7,10 +7,10 @@ from dataclasses import dataclass, field, replace
 from typing import Any, ClassVar
 
 from agent.errors import AgentError
+from agent.host.reach import Action, Class, Reach, WillNot
 from agent.model import JsonObject, Labels, Target, labels
 from agent.remedy.model import Facts, House, Run
-from agent.remedy.playbook import ActionSpec, Class, Playbook, load_playbooks
-from agent.remedy.seam import Action, Reach, WillNot
+from agent.remedy.playbook import ActionSpec, Playbook, load_playbooks
 
 KEY: tuple[str, Labels] = ("memory", labels(pid=7))
 TARGET = Target("process", "python", 7, 100.0, unit="svc@1.service", user="ml")
@@ -74,6 +74,7 @@ class Counted:
     world: World
     name: str
     class_: ClassVar[Class] = "reversible"
+    kinds: ClassVar[tuple[str, ...]] = ("process",)
     idempotent: ClassVar[bool] = True
     undoable: ClassVar[bool] = True
 

@@ -13,13 +13,13 @@ import pytest
 
 from agent.errors import AgentError, UsageError
 from agent.host.lane import aside
+from agent.host.reach import WillNot
 from agent.remedy import tables
 from agent.remedy.carry import Carrier, filled
 from agent.remedy.model import OVER, Phase, Run
 from agent.remedy.people import People
 from agent.remedy.playbook import Mode, Playbook
 from agent.remedy.runner import Remedy
-from agent.remedy.seam import WillNot
 from agent.store.state import State
 from tests.fakes.clock import FakeClock
 from tests.fakes.remedyworld import CALM, DIAGNOSIS, KEY, RECYCLE, TARGET, World, playbooks

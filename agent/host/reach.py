@@ -4,40 +4,45 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
-from typing import ClassVar, Protocol
+from typing import ClassVar, Literal, Protocol
 
 from agent.errors import AgentError
 from agent.host.clock import Clock
 from agent.host.run import Completed
-from agent.model import JsonObject, Target
-from agent.remedy.playbook import Class
+from agent.model import JsonObject
+
+Class = Literal["observe", "reversible", "disruptive", "destructive"]
 
 
 class WillNot(AgentError):
     """The action is not possible or not safe here and now: nothing was touched."""
 
 
+async def nothing_held() -> None:
+    """For a host without GPUs."""
+
+
 @dataclass(frozen=True)
 class Reach:
-    """What an action may use. ``dry_run``: it plans and checks, and :meth:`Action.act` is never called."""
+    """What an action may use. ``release_gpus``: the agent's own handles go, before a reset."""
 
     clock: Clock
     run: Callable[..., Awaitable[Completed]]
-    state_dir: str
     evidence_dir: str
-    release_gpus: Callable[[], Awaitable[None]]
-    told: JsonObject  # the diagnosis and incident, for those that tell somebody
-    dry_run: bool = False
+    told: JsonObject  # the incident as it stands, for those that tell somebody
+    release_gpus: Callable[[], Awaitable[None]] = nothing_held
 
 
 class Action(Protocol):
     """One change. A dataclass: its fields are ``target``, ``reach`` and its settings under ``with:``.
 
+    ``kinds``: what it can act on (``process``, ``unit``, ``gpu`` …).
     ``idempotent``: doing it twice is as doing it once, so it may be repeated when a crash left open whether it was done.
     ``undoable``: :meth:`undo` takes back what :meth:`act` returned.
     """
 
     class_: ClassVar[Class]
+    kinds: ClassVar[tuple[str, ...]]
     idempotent: ClassVar[bool]
     undoable: ClassVar[bool]
 
@@ -60,8 +65,3 @@ class Action(Protocol):
     async def undo(self, done: JsonObject) -> None:
         """Take it back."""
         ...
-
-
-def nothing_to_undo(target: Target) -> None:
-    """For actions that are not undoable."""
-    raise WillNot(f"what was done to {target.name or target.kind} cannot be taken back")
