@@ -32,7 +32,7 @@ _STORAGE = frozenset(
 )
 _STUCK = frozenset(("hung_task", "hung_task_suppressed", "soft_lockup", "hard_lockup", "rcu_stall", "workqueue_lockup"))
 _BROKEN = frozenset(("kernel_oops", "kernel_bug", "kernel_panic"))
-_HARDWARE = frozenset(("mce", "edac", "cper"))
+_HARDWARE = frozenset(("mce", "memory_failure", "edac", "cper"))
 _CHAINS = (_STORAGE, _STUCK, _BROKEN, _HARDWARE)
 _RESOLVES = {"nfs_ok": "nfs_not_responding", "link_up": "link_down"}
 _SUBJECTS = ("iface", "server", "device", "array")

@@ -1,6 +1,7 @@
 """Hardware that reports errors: machine checks, memory (EDAC), firmware (CPER), PCIe (AER).
 
-Forms of arch/x86/kernel/cpu/mce, drivers/edac, drivers/firmware/efi/cper.c, drivers/pci/pcie/aer.c.
+Forms of arch/x86/kernel/cpu/mce, drivers/edac, drivers/firmware/efi/cper.c, drivers/pci/pcie/aer.c,
+mm/memory-failure.c.
 """
 
 from __future__ import annotations
@@ -17,6 +18,8 @@ _BANK = re.compile(
     r"Bank (\d{1,4}): ?([0-9a-f]{1,16})"
 )
 _AMD = re.compile(r"(?:mce: )?\[Hardware Error\]: CPU:(\d{1,6}) \([0-9a-f:]+\) MC(\d{1,4})_STATUS\[.{0,120}?\]: 0x([0-9a-f]{1,16})")
+_POISON = re.compile(r"Memory failure: 0x[0-9a-f]{1,16}: Killing (.{1,64}):(\d{1,10}) due to hardware memory corruption")
+_UNCORRECTED = re.compile(r"mce: Uncorrected hardware memory error in (?:user|kernel)-access at ([0-9a-f]{1,16})")
 _EDAC = re.compile(r"EDAC (?:\w+ )?MC(\d{1,4}): (\d{1,10}) (CE|UE) (.{0,200}?)\bon (.{1,200}?)(?: \(|\s*\Z)")
 _EDAC_OLD = re.compile(r"EDAC MC(\d{1,4}): (CE|UE) (?:page|row|-)")
 _CPER = re.compile(r"(?:\{\d+\})?\[Hardware Error\]: event severity: (\w+)")
@@ -47,6 +50,12 @@ class Ras:
         return self._check(text, log) or self._memory(text, log) or self._firmware(text, log) or self._pcie(text, log)
 
     def _check(self, text: str, log: Log) -> bool:
+        if (poison := _POISON.match(text)) is not None:
+            log.add("memory_failure", {"process": poison[1], "pid": int(poison[2])})
+            return True
+        if _UNCORRECTED.match(text):
+            log.add("mce", {"cpu": None, "bank": None, "status": None})
+            return True
         near = self._mce[0] if self._mce is not None and log.line - self._mce[1] <= NEAR_LINES else None
         if _LOGGED.match(text):
             if near is None:

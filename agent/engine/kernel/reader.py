@@ -30,7 +30,18 @@ KINDS = (
         "conntrack_full",
         "netdev_refcount",
     ),
-    *("mce", "edac", "cper", "pcie_aer", "nvme_timeout", "nvme_disabled", "nvme_controller_down", "nvme_path_failure", "ata_error"),
+    *(
+        "mce",
+        "memory_failure",
+        "edac",
+        "cper",
+        "pcie_aer",
+        "nvme_timeout",
+        "nvme_disabled",
+        "nvme_controller_down",
+        "nvme_path_failure",
+        "ata_error",
+    ),
     *("raid_failure", "beyond_end_of_device", "io_error", "fs_error", "fs_readonly", "fs_shutdown", "superblock_write_error"),
     *(
         "nfs_not_responding",
@@ -54,7 +65,8 @@ FAMILIES = {
     "Crash": "BUG|Oops|PANIC|Kernel panic| Comm: |segfault at|traps:|nable to handle|Internal error|int3: |protection fault"
     "|double fault|divide error|invalid opcode|stack segment|bounds: |TSS|BRK exception|alignment check|segment not present"
     "|FPU exception|segment overrun",
-    "Ras": "Hardware Error]| CE | UE |error received|message received|AER: can|very failed|reset failed|PCIe Bus Error",
+    "Ras": "Hardware Error]|memory corruption|hardware memory error| CE | UE |error received|message received|AER: can|very failed"
+    "|reset failed|PCIe Bus Error",
     "Storage": " timeout|controller is down|not ready; abort|frozen state|reset failure|probe failure| path - failing|@ LBA"
     "|error, dev|Buffer I/O error|page write due to|attempt to access|Disk failure|Cannot continue|md: kicking|exception Emask"
     "|failed command: ",

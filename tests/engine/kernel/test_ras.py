@@ -7,6 +7,13 @@ import pytest
 from tests.engine.kernel.said import has, kinds, said
 
 
+def test_a_process_killed_for_broken_memory() -> None:
+    """Its victim is named; the machine check before it goes with it."""
+    killed = "Memory failure: 0x1a2b3c: Killing a:b:77 due to hardware memory corruption"
+    assert has(said(killed)[0], kind="memory_failure", process="a:b", pid=77)
+    assert kinds("mce: Uncorrected hardware memory error in user-access at 1a2b3c000", killed) == ["mce", "memory_failure"]
+
+
 def test_amd_banks() -> None:
     """AMD says CPU and bank in another order."""
     line = "[Hardware Error]: CPU:1 (19:1:1) MC18_STATUS[Over|CE|MiscV|AddrV|-|-|SyndV|CECC|-|-|-]: 0xdc2040000000011b"
