@@ -11,6 +11,10 @@ GIB = 1 << 30
 _CLOCK_DOMAINS = ("graphics", "sm", "memory", "video")
 
 
+_HOPPER = 9
+_LIMITS = {"shutdown": -8, "slowdown": -2, "memory_max": 0, "gpu_max": 0}
+
+
 @dataclass(frozen=True)
 class Board:
     """One model. Memory and BAR1 in GiB, power in watts, clocks in MHz, NVLink speed in Mbit/s a link."""
@@ -103,7 +107,7 @@ def gpu(model: str, number: int) -> dict[str, Any]:
         "bar1": {"total": board.bar1 * GIB, "used": 1 << 20},
         "temperature": {
             "gpu": 34, "memory": 38 if board.memory_temperature else None, "slowdown": 87, "shutdown": 92, "gpu_max": 85,
-            "memory_max": 95, "margin": None,
+            "memory_max": 95, "margin": None, "limits": dict(_LIMITS) if board.architecture >= _HOPPER else None,
         },
         "fan": 30 if board.fans else None,
         "fans": board.fans,

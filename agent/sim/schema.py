@@ -93,6 +93,9 @@ GPU: dict[str, Key] = {
             "gpu_max": "highest for full speed", "memory_max": "highest of the memory", "margin": "distance to the limit",
         }.items()
     },
+    **{f"temperature.limits.{name}": Key("celsius", f"distance to the limit at which it is {what}; null before Hopper")
+       for name, what in {"shutdown": "switched off", "slowdown": "slowed down", "memory_max": "too hot for the memory",
+                          "gpu_max": "too hot for full speed"}.items()},
     "fan": Key("percent", "fan speed; null: no fan"),
     "power.usage": Key("watts", "power draw; its sum is the energy counter", grows=True),
     **{f"power.{name}": Key("watts", f"power: {name.replace('_', ' ')}") for name in (

@@ -73,8 +73,8 @@ static int next(struct event_set *set, const struct host *host, struct event_dat
 static int any_lost(const struct event_set *set, const struct host *host) {
     for (unsigned i = 0; i < set->registered; i++) {
         int found = 0;
-        for (unsigned k = 0; k < host->gpus; k++)
-            found |= !strcmp(host->gpu[k].uuid, set->device[i]->uuid) && is(&host->gpu[k].present) && host->gpu[k].condition.a != 1;
+        for (const struct gpu *gpu = host->gpu; gpu < host->gpu + host->gpus; gpu++)
+            found |= !strcmp(gpu->uuid, set->device[i]->uuid) && is(&gpu->present) && gpu->condition.a != 1;
         if (!found) return 1;
     }
     return 0;

@@ -46,6 +46,20 @@ static int scoped_error(const struct question *q, enum link_error error) {
     return link_error(q, q->value->scope == 0xFFFFFFFF ? -1 : (int)(q->value->scope & 0xFFFF), error);
 }
 
+static int recoveries(const struct question *q) {
+    int rc = scoped_error(q, RECOVERED);
+    u64 good = q->value->value.large;
+    if (!rc) rc = scoped_error(q, NOT_RECOVERED);
+    return rc ? rc : wide(q, good + q->value->value.large);
+}
+// Degrees to the limit, which may be below zero.
+static int distance(const struct question *q, const struct number *n) {
+    if (!n->kind) return NVML_NOT_SUPPORTED;
+    q->value->type = SIGNED_INT;
+    q->value->value.integer = small(n, q->now);
+    return NVML_OK;
+}
+
 // Six links stand beside the total, the next six in a block of their own.
 static const struct {
     unsigned first, total, more;
@@ -83,32 +97,32 @@ static int nvlink_field(const struct question *q, unsigned field) {
     static const int ERRORS[] = {-1, MALFORMED, OVERRUN, RECEIVE, REMOTE, GENERAL, INTEGRITY, DISCARDS, RECOVERED, NOT_RECOVERED};
     const struct gpu *gpu = q->gpu;
     unsigned links = (unsigned)whole(&gpu->link_count, 1, q->now), link = q->value->scope;
-    if (!links) return field == 91 ? plain(q, &gpu->link_count, 1) : NVML_NOT_SUPPORTED;
+    if (!links) return field == FI_NVLINK_LINK_COUNT ? plain(q, &gpu->link_count, 1) : NVML_NOT_SUPPORTED;
     switch (field) {
-    case 91: return plain(q, &gpu->link_count, 1);
-    case 90: case 164: return plain(q, &gpu->link_speed, 1);
-    case 138: return grown(q, &gpu->link_tx, 1.0 / 1024);
-    case 139: return grown(q, &gpu->link_rx, 1.0 / 1024);
-    case 140: return grown(q, &gpu->link_tx, 1.1 / 1024);
-    case 141: return grown(q, &gpu->link_rx, 1.1 / 1024);
-    case 147: return plain(q, &gpu->link_count, 1);
-    case 160: return link_error(q, -1, ECC);
-    case 161: return scoped_error(q, REPLAY);
-    case 162: return scoped_error(q, RECOVERY);
-    case 163: return scoped_error(q, CRC_FLIT);
-    case 165:
+    case FI_NVLINK_LINK_COUNT: return plain(q, &gpu->link_count, 1);
+    case FI_NVLINK_SPEED_MBPS_COMMON: case FI_NVLINK_GET_SPEED: return plain(q, &gpu->link_speed, 1);
+    case FI_NVLINK_THROUGHPUT_DATA_TX: return grown(q, &gpu->link_tx, 1.0 / 1024);
+    case FI_NVLINK_THROUGHPUT_DATA_RX: return grown(q, &gpu->link_rx, 1.0 / 1024);
+    case FI_NVLINK_THROUGHPUT_RAW_TX: return grown(q, &gpu->link_tx, 1.1 / 1024);
+    case FI_NVLINK_THROUGHPUT_RAW_RX: return grown(q, &gpu->link_rx, 1.1 / 1024);
+    case FI_NVSWITCH_CONNECTED_LINK_COUNT: return plain(q, &gpu->link_count, 1);
+    case FI_NVLINK_ECC_DATA_ERROR_COUNT_TOTAL: return link_error(q, -1, ECC);
+    case FI_NVLINK_ERROR_DL_REPLAY: return scoped_error(q, REPLAY);
+    case FI_NVLINK_ERROR_DL_RECOVERY: return scoped_error(q, RECOVERY);
+    case FI_NVLINK_ERROR_DL_CRC: return scoped_error(q, CRC_FLIT);
+    case FI_NVLINK_GET_STATE:
         if (link >= links) return NVML_INVALID_ARGUMENT;
         q->value->type = UNSIGNED_INT;
         q->value->value.large = (u64)link_state(gpu, link, q->now);
         return NVML_OK;
-    case 166: return plain(q, &gpu->link_version, 1);
-    case 201: return grown(q, &gpu->link_tx, 1.0 / 256);
-    case 202: return grown(q, &gpu->link_tx, 1);
-    case 203: return grown(q, &gpu->link_rx, 1.0 / 256);
-    case 204: return grown(q, &gpu->link_rx, 1);
-    case 215: return wide(q, link_errors(gpu, -1, RECOVERED, q->now) + link_errors(gpu, -1, NOT_RECOVERED, q->now));
-    case 219: return scoped_error(q, EFFECTIVE);
-    case 221: return scoped_error(q, SYMBOL);
+    case FI_NVLINK_GET_VERSION: return plain(q, &gpu->link_version, 1);
+    case FI_NVLINK_COUNT_XMIT_PACKETS: return grown(q, &gpu->link_tx, 1.0 / 256);
+    case FI_NVLINK_COUNT_XMIT_BYTES: return grown(q, &gpu->link_tx, 1);
+    case FI_NVLINK_COUNT_RCV_PACKETS: return grown(q, &gpu->link_rx, 1.0 / 256);
+    case FI_NVLINK_COUNT_RCV_BYTES: return grown(q, &gpu->link_rx, 1);
+    case FI_NVLINK_COUNT_LINK_RECOVERY_EVENTS: return recoveries(q);
+    case FI_NVLINK_COUNT_EFFECTIVE_ERRORS: return scoped_error(q, EFFECTIVE);
+    case FI_NVLINK_COUNT_SYMBOL_ERRORS: return scoped_error(q, SYMBOL);
     }
     if (field >= 84 && field <= 89) return field - 84 < links ? plain(q, &gpu->link_speed, 1) : NVML_INVALID_ARGUMENT;
     if (field >= 132 && field <= 137) return field - 126 < links ? plain(q, &gpu->link_speed, 1) : NVML_INVALID_ARGUMENT;
@@ -121,48 +135,48 @@ static int device_field(const struct question *q, unsigned field) {
     const struct gpu *gpu = q->gpu;
     const struct number NONE = {0};
     switch (field) {
-    case 1: return plain(q, &gpu->ecc_mode, 1);
-    case 2: return plain(q, gpu->ecc_pending.kind ? &gpu->ecc_pending : &gpu->ecc_mode, 1);
-    case 29: return plain(q, &gpu->retired[0], 1);
-    case 30: return plain(q, &gpu->retired[1], 1);
-    case 31: case 92: case 93: return plain(q, &gpu->retired_pending, 1);
-    case 74: return grown(q, &gpu->reason[2], 1e9);
-    case 75: return grown(q, &gpu->reason[5], 1e9);
-    case 76: return grown(q, &gpu->reason[4], 1e9);
-    case 80: return grown(q, &gpu->reason[1], 1e9);
-    case 269: return grown(q, &gpu->reason[5], 1e9);
-    case 270: return grown(q, &gpu->reason[6], 1e9);
-    case 271: return grown(q, &gpu->reason[7], 1e9);
-    case 82: return plain(q, &gpu->memory_temperature, 1);
-    case 83: case 191: return grown(q, &gpu->power, 1000);
-    case 94: return plain(q, &gpu->pcie_replays, 1);
-    case 95: return plain(q, gpu->pcie_replays.kind ? &gpu->pcie_error[11] : &NONE, 1);
-    case 142: return plain(q, is(&gpu->mig_mode) ? &NONE : &gpu->remapped[0], 1);
-    case 143: return plain(q, is(&gpu->mig_mode) ? &NONE : &gpu->remapped[1], 1);
-    case 144: return plain(q, is(&gpu->mig_mode) ? &NONE : &gpu->remap_pending, 1);
-    case 145: return plain(q, is(&gpu->mig_mode) ? &NONE : &gpu->remap_failed, 1);
-    case 301: return plain(q, &gpu->remap_inactive[0], 1);
-    case 302: return plain(q, &gpu->remap_inactive[1], 1);
-    case 169: return plain(q, &gpu->pcie_error[0], 1);
-    case 170: return plain(q, &gpu->c2c_links, 1);
-    case 171: return plain(q, &gpu->c2c_state, 1);
-    case 185: case 186: return plain(q, &gpu->power, 1000);
-    case 187: return plain(q, &gpu->power_min, 1000);
-    case 188: return plain(q, &gpu->power_max, 1000);
-    case 189: return plain(q, &gpu->power_default, 1000);
-    case 190: return plain(q, &gpu->power_enforced, 1000);
-    case 192: return plain(q, &gpu->power_limit, 1000);
-    case 193: return plain(q, &gpu->shutdown_at, 1);
-    case 194: return plain(q, &gpu->slowdown_at, 1);
-    case 195: return plain(q, &gpu->memory_max_at, 1);
-    case 196: return plain(q, &gpu->gpu_max_at, 1);
-    case 197: return grown(q, &gpu->pcie_tx, 1);
-    case 198: return grown(q, &gpu->pcie_rx, 1);
-    case 226: return wide(q, gpu->condition.a == 2);
-    case 227: return wide(q, gpu->recovery.a == 4);
-    case 230: return plain(q, &gpu->recovery, 1);
-    case 305: return plain(q, &gpu->histogram[0], 1);
-    case 306: return plain(q, &gpu->histogram[4], 1);
+    case FI_ECC_CURRENT: return plain(q, &gpu->ecc_mode, 1);
+    case FI_ECC_PENDING: return plain(q, gpu->ecc_pending.kind ? &gpu->ecc_pending : &gpu->ecc_mode, 1);
+    case FI_RETIRED_SBE: return plain(q, &gpu->retired[0], 1);
+    case FI_RETIRED_DBE: return plain(q, &gpu->retired[1], 1);
+    case FI_RETIRED_PENDING: case FI_RETIRED_PENDING_SBE: case FI_RETIRED_PENDING_DBE: return plain(q, &gpu->retired_pending, 1);
+    case FI_THROTTLED_POWER_CAP: return grown(q, &gpu->reason[2], 1e9);
+    case FI_THROTTLED_THERMAL: return grown(q, &gpu->reason[5], 1e9);
+    case FI_THROTTLED_SYNC_BOOST: return grown(q, &gpu->reason[4], 1e9);
+    case FI_THROTTLED_APP_CLOCKS: return grown(q, &gpu->reason[1], 1e9);
+    case FI_THROTTLED_SW_THERMAL: return grown(q, &gpu->reason[5], 1e9);
+    case FI_THROTTLED_HW_THERMAL: return grown(q, &gpu->reason[6], 1e9);
+    case FI_THROTTLED_POWER_BRAKE: return grown(q, &gpu->reason[7], 1e9);
+    case FI_MEMORY_TEMP: return plain(q, &gpu->memory_temperature, 1);
+    case FI_TOTAL_ENERGY_CONSUMPTION: case FI_ENERGY: return grown(q, &gpu->power, 1000);
+    case FI_PCIE_REPLAY_COUNTER: return plain(q, &gpu->pcie_replays, 1);
+    case FI_PCIE_REPLAY_ROLLOVER_COUNTER: return plain(q, gpu->pcie_replays.kind ? &gpu->pcie_error[11] : &NONE, 1);
+    case FI_REMAPPED_COR: return plain(q, is(&gpu->mig_mode) ? &NONE : &gpu->remapped[0], 1);
+    case FI_REMAPPED_UNC: return plain(q, is(&gpu->mig_mode) ? &NONE : &gpu->remapped[1], 1);
+    case FI_REMAPPED_PENDING: return plain(q, is(&gpu->mig_mode) ? &NONE : &gpu->remap_pending, 1);
+    case FI_REMAPPED_FAILURE: return plain(q, is(&gpu->mig_mode) ? &NONE : &gpu->remap_failed, 1);
+    case FI_REMAPPED_ROWS_COR_INACTIVE: return plain(q, &gpu->remap_inactive[0], 1);
+    case FI_REMAPPED_ROWS_UNC_INACTIVE: return plain(q, &gpu->remap_inactive[1], 1);
+    case FI_PCIE_L0_TO_RECOVERY_COUNTER: return plain(q, &gpu->pcie_error[0], 1);
+    case FI_C2C_LINK_COUNT: return plain(q, &gpu->c2c_links, 1);
+    case FI_C2C_LINK_GET_STATUS: return plain(q, &gpu->c2c_state, 1);
+    case FI_POWER_AVERAGE: case FI_POWER_INSTANT: return plain(q, &gpu->power, 1000);
+    case FI_POWER_MIN_LIMIT: return plain(q, &gpu->power_min, 1000);
+    case FI_POWER_MAX_LIMIT: return plain(q, &gpu->power_max, 1000);
+    case FI_POWER_DEFAULT_LIMIT: return plain(q, &gpu->power_default, 1000);
+    case FI_POWER_CURRENT_LIMIT: return plain(q, &gpu->power_enforced, 1000);
+    case FI_POWER_REQUESTED_LIMIT: return plain(q, &gpu->power_limit, 1000);
+    case FI_TEMPERATURE_SHUTDOWN_TLIMIT: return distance(q, &gpu->limit[0]);
+    case FI_TEMPERATURE_SLOWDOWN_TLIMIT: return distance(q, &gpu->limit[1]);
+    case FI_TEMPERATURE_MEM_MAX_TLIMIT: return distance(q, &gpu->limit[2]);
+    case FI_TEMPERATURE_GPU_MAX_TLIMIT: return distance(q, &gpu->limit[3]);
+    case FI_PCIE_COUNT_TX_BYTES: return grown(q, &gpu->pcie_tx, 1);
+    case FI_PCIE_COUNT_RX_BYTES: return grown(q, &gpu->pcie_rx, 1);
+    case FI_RESET_STATUS: return wide(q, gpu->condition.a == 2);
+    case FI_DRAIN_AND_RESET_STATUS: return wide(q, gpu->recovery.a == 4);
+    case FI_RECOVERY_ACTION: return plain(q, &gpu->recovery, 1);
+    case FI_BANK_REMAPPER_HISTOGRAM_MAX: return plain(q, &gpu->histogram[0], 1);
+    case FI_BANK_REMAPPER_HISTOGRAM_NONE: return plain(q, &gpu->histogram[4], 1);
     }
     if (field >= 3 && field <= 28) return ecc_field(q, field);
     if (field >= 173 && field <= 183) return plain(q, &gpu->pcie_error[field - 172], 1);

@@ -31,7 +31,8 @@ int nvmlDeviceGetDetailedEccErrors(device_t device, unsigned kind, unsigned coun
     ENTER_GPU(DeviceGetDetailedEccErrors, device);
     NEED_ECC;
     const struct number *of = gpu->ecc[counter][kind];
-    *out = (struct ecc_counts){whole(&of[0], 1, in.now), whole(&of[1], 1, in.now), whole(&of[2], 1, in.now), whole(&of[3], 1, in.now)};
+    u64 *to = &out->l1;
+    for (int i = 0; i < 4; i++) to[i] = whole(&of[i], 1, in.now);
     return NVML_OK;
 }
 int nvmlDeviceGetMemoryErrorCounter(device_t device, unsigned kind, unsigned counter, unsigned location, u64 *out) {

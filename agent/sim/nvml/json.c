@@ -107,7 +107,8 @@ static int word(struct reader *r, const char *wanted) {
 static int number(struct reader *r, struct json *node) {
     char digits[64], *stop;
     size_t length = 0;
-    while (r->at + length < r->end && length < sizeof digits - 1 && strchr("+-.eE0123456789", r->at[length]) && r->at[length]) length++;
+    size_t most = (size_t)(r->end - r->at) < sizeof digits ? (size_t)(r->end - r->at) : sizeof digits - 1;
+    while (length < most && r->at[length] && strchr("+-.eE0123456789", r->at[length])) length++;
     memcpy(digits, r->at, length);
     digits[length] = 0;
     node->number = strtod(digits, &stop);

@@ -42,13 +42,14 @@ struct gpu {
     struct number numa, module, persistence, compute_mode, display, performance, virtualization, addressing;
     struct number gpu_busy, memory_busy, encoder, decoder, jpeg, optical;
     struct number memory_total, memory_reserved, memory_other, bar1_total, bar1_used;
-    struct number temperature, memory_temperature, slowdown_at, shutdown_at, memory_max_at, gpu_max_at, margin, fan, fans;
+    struct number temperature, memory_temperature, slowdown_at, shutdown_at, memory_max_at, gpu_max_at, margin, limit[4], fan, fans;
     struct number power, power_limit, power_default, power_min, power_max, power_enforced;
     struct number clock[4], clock_max[4], clock_set[4], clock_default[4];
     struct number reason[REASONS];
     struct number ecc_mode, ecc_pending, ecc[2][2][LOCATIONS], sram_threshold;
     struct number retired[2], retired_pending, remapped[2], remap_inactive[2], remap_pending, remap_failed, histogram[5];
-    struct number pcie_gen, pcie_gen_max, pcie_gen_device, pcie_width, pcie_width_max, pcie_tx, pcie_rx, pcie_replays, pcie_error[12];
+    struct number pcie_gen, pcie_gen_max, pcie_gen_device, pcie_width, pcie_width_max, pcie_tx, pcie_rx, pcie_replays;
+    struct number pcie_error[12];
     struct number link_count, link_version, link_speed, link_tx, link_rx, link_error[LINK_ERRORS], c2c_links, c2c_state;
     struct number fabric_state, fabric_status, fabric_clique, fabric_health, fabric_summary, recovery;
     struct number mig_mode, mig_pending, mig_max;

@@ -35,8 +35,8 @@ const char *nvmlErrorString(int rc) {
     static const char *const SAYS[] = {"Success", "Uninitialized", "Invalid Argument", "Not Supported", "Insufficient Permissions",
         "Already Initialized", "Not Found", "Insufficient Size", "Insufficient External Power", "Driver Not Loaded", "Timeout",
         "Interrupt Request Issue", "NVML Shared Library Not Found", "Function Not Found", "Corrupted infoROM", "GPU is lost",
-        "GPU requires reset", "The operating system has blocked the request", "Driver/library version mismatch", "In use by another client",
-        "Insufficient Memory", "No data", "The requested vgpu operation is not available", "Insufficient Resources",
+        "GPU requires reset", "The operating system has blocked the request", "Driver/library version mismatch",
+        "In use by another client", "Insufficient Memory", "No data", "The requested vgpu operation is not available", "Insufficient Resources",
         "Frequency not supported", "Argument version mismatch", "Deprecated", "Not Ready", "GPU not found", "Invalid state"};
     return rc >= 0 && rc < (int)(sizeof SAYS / sizeof *SAYS) ? SAYS[rc] : "Unknown Error";
 }
