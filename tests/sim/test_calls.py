@@ -18,7 +18,8 @@ FIRST = "GPU-81ccb6f6-7f8b-53e6-8313-9cb9ef6a3d95"
 SETTLED: dict[str, Any] = {
     "utilization.gpu": 91, "utilization.memory": 40, "utilization.encoder": 5, "utilization.decoder": 6, "utilization.jpeg": 7,
     "utilization.optical_flow": 8, "memory.other": 2 * GIB, "bar1.used": "1GiB", "temperature.gpu": 66, "temperature.memory": 71,
-    "temperature.margin": 21, "nvlink.links.3.errors.recovery_ok": 2, "nvlink.links.3.errors.recovery_failed": 1, "power.usage": 512.5, "power.limit": 650, "power.enforced_limit": 640, "clocks.graphics": 1800,
+    "temperature.margin": 21,
+    "nvlink.links.3.errors.recovery_ok": 2, "nvlink.links.3.errors.recovery_failed": 1, "power.usage": 512.5, "power.limit": 650, "power.enforced_limit": 640, "clocks.graphics": 1800,
     "clocks.sm": 1801, "clocks.memory": 3201, "clocks.video": 1500, "clocks.set.sm": 1700, "throttle.idle": 0,
     "throttle.sw_power_cap": 1, "ecc.volatile.corrected.dram": 3, "ecc.volatile.uncorrected.sram": 1,
     "ecc.aggregate.corrected.dram": 30, "ecc.aggregate.uncorrected.dram": 2, "retired.single_bit": 2, "retired.double_bit": 1,
@@ -242,7 +243,8 @@ FIELDS: dict[int, int] = {
     1: 1, 3: 3, 4: 1, 5: 30, 6: 2, 11: 3, 12: 0, 22: 30, 23: 2, 29: 2, 30: 1, 31: 1, 32: 5, 35: 7, 38: 12, 45: 0, 49: 11, 52: 11,
     59: 0, 82: 71, 90: 26562, 91: 18, 94: 17, 96: 0, 142: 4, 143: 2, 144: 1, 145: 0, 147: 18, 160: 0, 164: 26562, 165: 1, 166: 6,
     169: 9, 185: 512500, 186: 512500, 187: 200000, 188: 700000, 189: 700000, 190: 640000, 192: 650000, 193: 2**32 - 8,
-    194: 2**32 - 2, 195: 0, 196: 0, 208: 0, 211: 0, 215: 0, 219: 0, 221: 2, 226: 0, 227: 0, 230: 1, 301: 0, 302: 0, 305: 638, 306: 0,
+    194: 2**32 - 2, 195: 0, 196: 0, 208: 0, 211: 0, 215: 0, 219: 0, 221: 2, 226: 0, 227: 0, 230: 1, 301: 0, 302: 0, 305: 638,
+    306: 0,
 }  # fmt: skip
 
 
