@@ -6,7 +6,8 @@ CPU is what the scheduler counted for the whole tree of the contender (a cgroup 
 contenders in turn, in a new order, on one load (bench/load.py); figures are medians of the rounds. ``psutil`` asks for times,
 memory, I/O, descriptors and threads of every process once a second, as a first draft would; ``floor`` only reads every process's
 stat line over kept descriptors. Neither has an endpoint, rules or a history. ``slowness`` is the CPU time of one fixed piece of
-Python in milliseconds: compare runs only where it is alike.
+Python in milliseconds: compare runs only where it is alike. ``start_cpu_s`` is the first start in a new state folder, which parses
+all rules; ``restart_cpu_s`` one that finds them parsed.
 """
 
 from __future__ import annotations
@@ -34,7 +35,15 @@ from meter import Metered, Scraper, busy_seconds, compile_agent, free_port, quan
 HERE = Path(__file__).resolve().parent
 CONTENDERS = ("agent", "psutil", "floor")
 CPU_BARS = {50: 0.35, 500: 0.35, 2000: 1.2}
-BARS = {"pss_mib": 44, "switches_per_s": 10, "start_cpu_s": 0.8, "scrape_p50_ms": 3, "scrape_p99_ms": 10, "late_p99_ms": 20}
+BARS = {
+    "pss_mib": 44,
+    "switches_per_s": 10,
+    "start_cpu_s": 0.8,
+    "restart_cpu_s": 0.8,
+    "scrape_p50_ms": 3,
+    "scrape_p99_ms": 10,
+    "late_p99_ms": 20,
+}
 WARM_S = {"agent": 20.0, "psutil": 5.0, "floor": 5.0}
 MEMORY_EVERY_S = 10.0
 Figures = dict[str, float]
@@ -64,7 +73,10 @@ def start_agent(folder: Path, rules: Path) -> tuple[Metered, int, Figures]:
 def start(name: str, folder: Path, rules: Path) -> tuple[Metered, int | None, Figures]:
     """Any contender."""
     if name == "agent":
-        return start_agent(folder, rules)
+        first, _, figures = start_agent(folder, rules)
+        first.end()
+        meter, port, again = start_agent(folder, rules)
+        return meter, port, figures | {"restart_cpu_s": again["start_cpu_s"]}
     argv = [sys.executable, str(HERE / "processes.py"), "--contender", name, "--seconds", "100000", "--warm", "0"]
     return Metered(argv, folder / "log"), None, {}
 
