@@ -41,6 +41,11 @@ DEAR = (
     "numpy",
     "statistics",
     "prometheus_client",
+    "importlib.metadata",
+    "aiohttp.client",
+    "ruamel.yaml",
+    "agent.flamegraph",
+    "agent.reports.doctor",
 )
 """Packages and modules that cost memory and start-up time, and that are only for children, the command line or the first scrape."""
 
