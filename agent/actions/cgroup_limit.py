@@ -1,0 +1,125 @@
+"""Bound what a cgroup may use: memory, CPU, disk."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from typing import ClassVar
+
+from agent.actions._action import Base
+from agent.actions._cgroup import Knob, knobs, of
+from agent.actions._unit import unit_of
+from agent.errors import AgentError
+from agent.host.lane import aside
+from agent.host.reach import Class, WillNot
+from agent.model import JsonObject
+from agent.yamlfile import Bytes
+
+PROPERTIES = {"memory": "MemoryHigh", "cpu": "CPUQuota", "io": "IOWeight"}
+
+
+@dataclass
+class Action(Base):
+    """``memory`` bytes (reclaim, no kill), ``cpus`` cores, ``io_weight`` 1..1000; v1 and v2. A unit is asked through systemd.
+
+    Only a cgroup of its own is bounded: one that others share would bound them too.
+    """
+
+    class_: ClassVar[Class] = "reversible"
+    kinds: ClassVar[tuple[str, ...]] = ("process", "unit", "cgroup")
+    idempotent: ClassVar[bool] = True
+    undoable: ClassVar[bool] = True
+    memory: Bytes = 0.0
+    cpus: float = 0.0
+    io_weight: int = 0
+
+    def plan(self) -> str:
+        """In words."""
+        parts = [f"memory to {self.memory / 2**20:.0f} MiB"] if self.memory else []
+        parts += [f"CPU to {self.cpus:g} cores"] if self.cpus else []
+        parts += [f"disk weight to {self.io_weight}"] if self.io_weight else []
+        return f"bound {self.target.unit or self.target.cgroup or self.name}: {', '.join(parts)}"
+
+    async def check(self) -> None:
+        """There is a limit, a cgroup, and nobody else in it."""
+        if not (self.memory or self.cpus or self.io_weight):
+            raise WillNot("say memory, cpus or io_weight")
+        if self.memory and self.memory < 16 * 2**20:
+            raise WillNot("less than 16 MiB would stop it")
+        if self.target.unit is None:
+            await aside(lambda: of(self.target))
+
+    async def act(self) -> JsonObject:
+        """Set; what it was comes back."""
+        if self.target.unit is not None:
+            return await self._through_systemd(unit_of(self.target))
+        return await aside(self._directly)
+
+    async def _through_systemd(self, unit: str) -> JsonObject:
+        values = [f"MemoryHigh={self.memory:.0f}"] if self.memory else []
+        values += [f"CPUQuota={self.cpus * 100:.0f}%"] if self.cpus else []
+        values += [f"IOWeight={self.io_weight}"] if self.io_weight else []
+        before = {}
+        for value in values:
+            name = value.partition("=")[0]
+            shown = {"CPUQuota": "CPUQuotaPerSecUSec"}.get(name, name)
+            done = await self.command("systemctl", "show", "--property", shown, "--value", "--", unit)
+            before[name] = done.out.decode().strip()
+        await self.command("systemctl", "set-property", "--runtime", "--", unit, *values)
+        return {"unit": unit, "before": before}
+
+    def _directly(self) -> JsonObject:
+        folder = of(self.target)
+        before = []
+        for knob in self._knobs(folder):
+            before.append([knob.path, knob.read()])
+            try:
+                knob.write()
+            except OSError as error:
+                self._put_back(before[:-1])
+                raise AgentError(
+                    f"{knob.path}: {error.strerror}", help="the agent must be root, and the controller switched on"
+                ) from None
+        return {"before": before}
+
+    def _knobs(self, folder: dict[str, str]) -> list[Knob]:
+        found = knobs(folder, memory=self.memory, cpus=self.cpus, io_weight=self.io_weight)
+        missing = [k.path for k in found if not os.path.exists(k.path)]
+        if missing:
+            raise WillNot(
+                f"this kernel has no {missing[0]}", help="switch the controller on in the parent's cgroup.subtree_control"
+            )
+        return found
+
+    async def verify(self, done: JsonObject) -> bool | None:
+        """The files say it."""
+        if "unit" in done:
+            return None
+        return await aside(lambda: all(k.holds() for k in self._knobs(of(self.target))))
+
+    async def undo(self, done: JsonObject) -> None:
+        """Lift it."""
+        if "unit" in done:
+            await self.command("systemctl", "set-property", "--runtime", "--", done["unit"], *_lifted(done["before"]))
+        else:
+            await aside(lambda: self._put_back(done["before"]))
+
+    @staticmethod
+    def _put_back(before: list[list[str]]) -> None:
+        for path, value in reversed(before):
+            try:
+                with open(path, "w") as file:
+                    file.write(value)
+            except OSError as error:
+                raise AgentError(f"{path}: {error.strerror}") from None
+
+
+def _lifted(before: dict[str, str]) -> list[str]:
+    """systemd's own words for what it was; ``infinity`` and ``[not set]`` lift the limit."""
+    values = []
+    for name, was in before.items():
+        value = was if was not in ("infinity", "[not set]", "18446744073709551615") else "infinity" if name == "MemoryHigh" else ""
+        if name == "CPUQuota" and value:
+            value = ""  # shown in microseconds a second; setting none is what lifts ours
+        values.append(f"{name}={value}")
+    return values

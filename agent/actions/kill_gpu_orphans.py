@@ -1,0 +1,75 @@
+"""End the processes that hold a GPU's memory although whoever started them is gone."""
+
+from __future__ import annotations
+
+import os
+import signal
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from typing import ClassVar
+
+from agent.actions._action import Base
+from agent.actions._process import send, there
+from agent.errors import AgentError
+from agent.host import procs
+from agent.host.lane import aside
+from agent.host.reach import Class, WillNot
+from agent.model import JsonObject, Target
+from agent.yamlfile import Seconds
+
+CAUSE = "gpu.orphan-memory"
+
+
+@dataclass
+class Action(Base):
+    """Only processes that the diagnosis names as holders, that init has taken over, and that are old enough to be no newcomers."""
+
+    class_: ClassVar[Class] = "destructive"
+    kinds: ClassVar[tuple[str, ...]] = ("gpu", "process")
+    grace: Seconds = 10.0
+    age: Seconds = 300.0
+
+    def plan(self) -> str:
+        """In words."""
+        return f"end the orphaned processes that hold memory of {self.name}"
+
+    def _orphans(self) -> list[Target]:
+        return [found for pid in self._named() if (found := self._orphan(pid)) is not None]
+
+    def _named(self) -> Iterator[int]:
+        causes = [c for c in self.reach.told.get("causes", ()) if c["id"] == CAUSE]
+        for culprit in (c for cause in causes for c in cause.get("culprits", ())):
+            if isinstance(pid := culprit.get("pid"), int):
+                yield pid
+
+    def _orphan(self, pid: int) -> Target | None:
+        try:
+            known = procs.identity(pid)
+            start = procs.start_time(pid)
+            with open(f"/proc/{pid}/stat", "rb") as file:
+                parent = int(file.read().rpartition(b")")[2].split()[1])
+        except (OSError, AgentError, ValueError):
+            return None
+        old = self.reach.clock.now() - start >= self.age
+        if parent != 1 or not old or pid in (1, os.getpid()):
+            return None
+        return replace(Target("process", known.comm, pid, start))
+
+    async def check(self) -> None:
+        """There is one."""
+        if not await aside(self._orphans):
+            raise WillNot("none of the processes that hold the GPU's memory is an orphan")
+
+    async def act(self) -> JsonObject:
+        """TERM to all, KILL to those that stay."""
+        targets = await aside(self._orphans)
+        for number in (signal.SIGTERM, signal.SIGKILL):
+            for target in targets:
+                if await aside(lambda t=target: there(t)):  # type: ignore[misc]
+                    await aside(lambda t=target, n=number: send(t, n))  # type: ignore[misc]
+            until = self.reach.clock.monotonic() + self.grace
+            while [t for t in targets if there(t)] and self.reach.clock.monotonic() < until:
+                await self.reach.clock.sleep(0.2)
+        if left := [t for t in targets if there(t)]:
+            raise AgentError(f"process {left[0].pid} is still there after KILL: it waits inside the driver")
+        return {"ended": [t.pid for t in targets]}

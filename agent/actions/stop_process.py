@@ -1,0 +1,43 @@
+"""Halt a process where it stands (SIGSTOP); taken back, it goes on."""
+
+from __future__ import annotations
+
+import signal
+from dataclasses import dataclass
+from typing import ClassVar
+
+from agent.actions._action import Base
+from agent.actions._process import pid_of, send
+from agent.host import procs
+from agent.host.lane import aside
+from agent.host.reach import Class
+from agent.model import JsonObject
+
+
+@dataclass
+class Action(Base):
+    """Halts the process. It keeps its memory and its locks: whoever waits for it waits."""
+
+    class_: ClassVar[Class] = "disruptive"
+    idempotent: ClassVar[bool] = True
+    undoable: ClassVar[bool] = True
+
+    def plan(self) -> str:
+        """In words."""
+        return f"halt {self.name} until it is let go on"
+
+    async def act(self) -> JsonObject:
+        """STOP; whether it was halted before is kept, so that taking it back does not wake it."""
+        pid = pid_of(self.target)
+        was = await aside(lambda: procs.state(pid))
+        await aside(lambda: send(self.target, signal.SIGSTOP))
+        return {"was": was}
+
+    async def verify(self, done: JsonObject) -> bool | None:
+        """It is halted."""
+        return await aside(lambda: procs.state(pid_of(self.target))) in ("T", "t")
+
+    async def undo(self, done: JsonObject) -> None:
+        """CONT, unless it was halted before."""
+        if done.get("was") not in ("T", "t"):
+            await aside(lambda: send(self.target, signal.SIGCONT))
