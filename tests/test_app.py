@@ -6,6 +6,7 @@ import asyncio
 import os
 import subprocess
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,7 @@ from agent.app import Agent, Request, unread
 from agent.config import Config, parse_config
 from agent.errors import AgentError, Unavailable, UsageError
 from agent.host.lane import InlineLane
-from agent.model import JsonObject
+from agent.model import Event, JsonObject, Sample, Series, labels
 from agent.watch import SourceState
 from tests.fakes.clock import FakeClock
 
@@ -208,3 +209,25 @@ def test_a_kernel_log_that_may_not_be_read_is_said() -> None:
     assert (note.id, note.try_) == ("kernel_log", "anfl-agent doctor")
     assert "not permitted" in note.because
     assert not list(unread([SourceState("kernel_log", "up")]))
+
+
+def test_the_kernel_log_calls_gpus_as_nvml_does(tmp_path: Path) -> None:
+    """The kernel knows an address, the collector of GPUs index and UUID."""
+    log = tmp_path / "kernel.log"
+    log.touch()
+    config = configured(tmp_path, "kernel_log: {trust_user_records: true}\n")
+    section = parse_config(f"collectors: {{kernel_log: {{path: {log}}}}}", "c.yaml").collectors
+    agent = app.build(
+        replace(config, collectors={**config.collectors, **section}), burst=True, clock=FakeClock(), lane=lambda name: InlineLane()
+    )
+    known = labels(gpu="5", uuid="GPU-5", pci="0000:3b:00.0", name="H100", driver="1", vbios="2")
+    for _ in range(6):
+        assert isinstance(agent.clock, FakeClock)
+        asyncio.run(agent.clock.advance(1.0))
+        agent.ring.add(agent.clock.now(), [Sample(Series("gpu_info", known), 1.0)])
+        agent.after_round()
+    log.write_text("NVRM: Xid (PCI:0000:3b:00): 79, GPU has fallen off the bus.\n")
+    (event,) = [item for item in agent.collectors["kernel_log"].collect() if isinstance(item, Event)]
+    assert dict(event.labels) == {"gpu": "5", "uuid": "GPU-5", "pci": "0000:3b:00.0"}
+    assert event.trusted
+    agent.close()

@@ -9,7 +9,8 @@ import pytest
 
 from agent.engine.kernel.reader import KINDS
 from agent.engine.kernel.record import Happening
-from tests.engine.kernel.made import FAMILIES, dressed
+from tests.engine.kernel.made import dressed
+from tests.engine.kernel.made_host import FAMILIES
 from tests.engine.kernel.said import read
 
 
