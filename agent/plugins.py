@@ -18,6 +18,7 @@ from agent.engine.load import load_rules
 from agent.engine.trees import Catalog, ProbeSpec, RuleSet
 from agent.errors import AgentError, ConfigError, Problem, Problems
 from agent.model import Collector, Metric, Probe
+from agent.store.state import State
 from agent.watch import Watch
 from agent.yamlcache import YamlCache
 from agent.yamlfile import Node, did_you_mean
@@ -41,7 +42,7 @@ class Plugins:
 
     def catalog(self) -> Catalog:
         """The names rules may use."""
-        metrics: dict[str, Metric] = {m.name: m for m in Watch.metrics}
+        metrics: dict[str, Metric] = {m.name: m for m in (*Watch.metrics, *State.metrics)}
         for made in self.collectors.values():
             metrics |= {m.name: m for m in made.metrics}  # type: ignore[attr-defined]
         return Catalog(metrics, {name: ProbeSpec.of(made) for name, made in self.probes.items()})
