@@ -198,8 +198,9 @@ def _told(draft: Draft, incident: Incident) -> Incident:
     if kind is None:
         return incident
     incident = replace(incident, title=title_of(incident), phase=phase_of(incident))
-    again = f"back, for the {incident.episode}. time: " if kind == "reopened" else ""
-    return draft.tell(incident, kind, again + incident.title)
+    again = f"for the {incident.episode}. time: " if kind == "reopened" else ""
+    figures = next((f": {c.text}" for c in incident.active or incident.complaints if c.text), "")
+    return draft.tell(incident, kind, f"{again}{incident.title}{figures}")
 
 
 def _flap(draft: Draft, incident: Incident, passed: float, quiet: frozenset[Key]) -> Incident:

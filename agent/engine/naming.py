@@ -16,8 +16,7 @@ def title_of(incident: Incident) -> str:
     if root is not None:
         return f"{root['title']}: {_whom(place_of(root['target']), {}, root['target'].get('name') or '')}"
     first = next(iter(incident.active or incident.complaints))
-    where = _whom(first.place, dict(first.labels), first.place.labels.get("comm", ""))
-    return f"{first.tree} of {where}" + (f": {first.text}" if first.text else "")
+    return f"{first.tree}: {_whom(first.place, dict(first.labels), first.place.labels.get('comm', ''))}"
 
 
 def _whom(place: Place, labels: Mapping[str, str], name: str) -> str:

@@ -9,7 +9,9 @@ from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
+from agent.engine.attribution import diagnosed
 from agent.engine.graph import Place
+from agent.engine.handling import Verb, said
 from agent.engine.incident import ENDS, incident, plain
 from agent.engine.incidentbook import RELAPSE_S, Book, Standing
 from agent.engine.incidents import CALM_S, FLAPS
@@ -22,7 +24,8 @@ def test_an_incident_opens_and_resolves() -> None:
     life = Life()
     life.fires("memory", process(7))
     assert life.one().phase == "open"
-    assert life.one().title == "memory of python3 (pid 7): too much"
+    assert life.one().title == "memory: python3 (pid 7)"
+    assert life.events[0].reason == "memory: python3 (pid 7): too much"
     life.ends("memory", labels(pid=7))
     assert life.told() == ["opened", "resolved"]
     assert (life.one().phase, life.one().ending) == ("closed", "resolved")
@@ -252,6 +255,26 @@ class AnySeries(RuleBasedStateMachine):
             self.life.ends(tree, place.key)
             self.life.wait(60)
 
+    @rule(number=st.integers(0), place=st.sampled_from(PLACES), trees=st.sets(st.sampled_from(TREES)), name=st.sampled_from("ab"))
+    def diagnosed(self, number: int, place: Place, trees: set[str], name: str) -> None:
+        """One of those that fire is looked into; what is found may be about anybody."""
+        if self.life.standing:
+            key = sorted(self.life.standing)[number % len(self.life.standing)]
+            pid, uuid = (dict(place.key).get(kind) for kind in ("pid", "uuid"))
+            kind = "process" if pid else "gpu" if uuid else "host"
+            target = {"kind": kind, "name": "x", "pid": int(pid) if pid else None, "uuid": uuid, "unit": place.labels.get("unit")}
+            found = {"id": f"memory.{name}", "title": "T", "severity": "critical", "confidence": {"lo": 0.8, "hi": 0.9}}
+            found |= {"target": target, "symptoms": sorted(trees), "consequences": ["memory.b"], "culprits": []}
+            diagnosis = {"causes": [found], "possible": [], "ruled_out": [], "not_checked": []}
+            self.life.take(diagnosed(self.life.book, self.life.now, diagnosis, key, lambda cause: ())[0])
+
+    @rule(number=st.integers(0), verb=st.sampled_from(["ack", "assign", "close"]))
+    def somebody_says(self, number: int, verb: Verb) -> None:
+        """A person handles one of the open ones."""
+        if self.life.book.open:
+            one = self.life.book.open[number % len(self.life.book.open)]
+            self.life.take(said(self.life.book, self.life.now, one, verb, "ada", "x"))
+
     @rule()
     def restarts(self) -> None:
         """The agent is killed and goes on from what it kept."""
@@ -272,10 +295,20 @@ class AnySeries(RuleBasedStateMachine):
                 assert self.life.one(number).firing == (found[-1] == "begin")
 
     @invariant()
-    def what_fires_is_in_one_open_incident(self) -> None:
-        """No symptom that fires is without an open incident or in two, and none is kept that does not fire."""
-        active = Counter(c.key for i in self.life.book.open for c in i.active)
+    def what_fires_is_in_one_incident(self) -> None:
+        """No symptom that fires is without an incident or in two, and none is kept that does not fire. Only a person closes one
+        in which something does."""
+        active = Counter(c.key for i in self.life.book.incidents.values() for c in i.active)
         assert active == Counter(dict.fromkeys(self.life.standing, 1))
+        assert all(i.firing or i.ending == "closed" for i in self.life.book.incidents.values() if i.active)
+
+    @invariant()
+    def what_is_told_is_what_is_kept(self) -> None:
+        """The last event of an incident is of its version, and tells whether it is over and how grave it is."""
+        last = {e.incident: e for e in self.life.events}
+        for number, kept in self.life.book.incidents.items():
+            assert (last[number].n, last[number].severity) == (kept.version, kept.severity)
+            assert last[number].told.firing == kept.firing
 
     @invariant()
     def numbers_and_versions_count_up(self) -> None:

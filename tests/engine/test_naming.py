@@ -18,10 +18,10 @@ GPU = labels(gpu=3, uuid="GPU-1", pci="0000:01:00.0")
 @pytest.mark.parametrize(
     ("key", "title"),
     [
-        (GPU, "hot of GPU 3: too much"),
-        (labels(gpu=3, uuid="GPU-1", pci="0000:01:00.0", link=2), "hot of GPU 3 link=2: too much"),
-        (labels(device="sda"), "hot of device=sda: too much"),
-        ((), "hot of this host: too much"),
+        (GPU, "hot: GPU 3"),
+        (labels(gpu=3, uuid="GPU-1", pci="0000:01:00.0", link=2), "hot: GPU 3 link=2"),
+        (labels(device="sda"), "hot: device=sda"),
+        ((), "hot: this host"),
     ],
 )
 def test_a_symptom_names_its_sufferer(key: Labels, title: str) -> None:

@@ -124,7 +124,7 @@ async def test_a_symptom_becomes_an_incident_on_disk(tmp_path: Path) -> None:
         await one.live(30, 200)
         found = await one.on_disk()
         assert (found.phase, found.impact.users, found.complaints[0].start) == ("open", ("ada",), one.start)
-        assert "200" in found.title
+        assert "200" in found.complaints[0].text
         await one.live(60, 10)
         assert await one.events() == ["opened", "resolved"]
         assert len(one.calls) == 2
