@@ -19,7 +19,7 @@ from agent.drill.case import Case
 from agent.drill.patient import NotHeld, Patient, start_background, start_patient
 from agent.drill.pythons import find_pythons
 from agent.drill.report import CaseResult, Report
-from agent.drill.score import Score, ambient_causes, foreign_causes, score
+from agent.drill.score import Score, ambient_causes, foreign_causes, foreign_targets, score
 from agent.drill.simulated import Simulator, playing, simulate
 from agent.drill.variant import Variant, make_variant
 from agent.errors import AgentError, Unavailable
@@ -179,6 +179,8 @@ async def _examine(
     ambient = ward.ambient or frozenset()
     if not case.control:
         ambient |= await aside(lambda: foreign_causes(diagnosis, patient.running.owns))
+    if patient.target is None:  # the whole host was asked about, and others work on it
+        ambient |= await aside(lambda: foreign_targets(diagnosis, patient.running.owns))
     judged = score(case, diagnosis, ambient, patient.guilty)
     if patient.fate:  # a probe that kills its target is worse than a wrong answer
         judged = Score(False, judged.rank, judged.culprit, judged.named, f"the workload died meanwhile ({patient.fate})")

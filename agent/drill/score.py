@@ -37,6 +37,12 @@ def foreign_causes(diagnosis: Json, owns: Callable[[int], bool]) -> frozenset[st
     )
 
 
+def foreign_targets(diagnosis: Json, owns: Callable[[int], bool]) -> frozenset[str]:
+    """Ids of causes that a process suffers from which is no part of the drill."""
+    targets = [(cause["id"], cause.get("target") or {}) for cause in diagnosis.get("causes") or ()]
+    return frozenset(name for name, target in targets if target.get("pid") and not owns(target["pid"]))
+
+
 def score(case: Case, diagnosis: Json, ambient: Collection[str] = (), printed: Collection[int] = ()) -> Score:
     """Judge one diagnosis. Ambient causes that the case does not ask for are left out of the ranking.
 

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from agent.drill.case import Case, Expect, Wanted
-from agent.drill.score import ambient_causes, foreign_causes, matches, score
+from agent.drill.score import ambient_causes, foreign_causes, foreign_targets, matches, score
 
 Make = Callable[..., dict[str, Any]]
 SITE = {"kind": "code", "file": "/tmp/x/workload.py", "line": 8, "function": "Desk.keep", "name": "keep", "pid": 7}
@@ -101,6 +101,15 @@ def test_blaming_a_process_outside_the_drill_is_ambient(diagnosis: Make) -> None
     found = diagnosis(("latency.cpu-saturated", "warning", {"kind": "process", "pid": 5}), ("memory.python-leak", "warning", SITE))
     assert foreign_causes(found, owns=lambda pid: pid != 5) == {"latency.cpu-saturated"}
     assert foreign_causes(found, owns=lambda pid: True) == frozenset()
+
+
+def test_what_a_process_outside_the_drill_suffers_from_is_ambient(diagnosis: Make) -> None:
+    """Whoever asks about the whole host also hears of his neighbours; a GPU's trouble is the drill's."""
+    found = diagnosis(("memory.fd-leak", "warning", None), ("gpu.missing", "critical", None))
+    found["causes"][0]["target"] = {"kind": "process", "pid": 99}
+    found["causes"][1]["target"] = {"kind": "host", "pid": None}
+    assert foreign_targets(found, owns=lambda pid: pid == 7) == {"memory.fd-leak"}
+    assert foreign_targets(found, owns=lambda pid: True) == frozenset()
 
 
 @pytest.mark.parametrize(
