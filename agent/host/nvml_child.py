@@ -7,6 +7,7 @@ now and then whether it has ended. Started without :mod:`subprocess`, which keep
 from __future__ import annotations
 
 import contextlib
+import functools
 import importlib.util
 import marshal
 import os
@@ -196,12 +197,18 @@ class Past:
         return not self._stuck
 
 
-def _start(fd: int, page: int, library: str, skip: list[int], only: int | None, env: dict[str, str]) -> int:
-    """Start the worker with its own little search path: the agent's package and pynvml's folder."""
+@functools.cache
+def _path() -> list[str]:
+    """The agent's package and pynvml's folder."""
     found = importlib.util.find_spec("pynvml")
     if found is None or found.origin is None:
         raise Unavailable("nvidia-ml-py is not in the agent's environment", help="pip install nvidia-ml-py")
-    path = [str(Path(__file__).resolve().parents[2]), str(Path(found.origin).parent)]
+    return [str(Path(__file__).resolve().parents[2]), str(Path(found.origin).parent)]
+
+
+def _start(fd: int, page: int, library: str, skip: list[int], only: int | None, env: dict[str, str]) -> int:
+    """Start the worker with its own little search path: the agent's package and pynvml's folder."""
+    path = _path()
     options = {"fd": fd, "beacon": page, "parent": os.getpid(), "library": library, "skip": skip, "only": only}
     argv = [sys.executable, "-I", "-S", "-c", START.format(path=path, options=options)]
     actions: list[Any] = [(os.POSIX_SPAWN_OPEN, n, os.devnull, os.O_RDWR, 0) for n in (0, 1)]
