@@ -32,6 +32,15 @@ class Board:
                 kept[place] = float(value)
                 self.moved.add(place)
 
+    def replace(self, values: Mapping[str, float]) -> None:
+        """Take these values over and let go of what is not among them."""
+        self.put(values)
+        if len(values) < len(self.series):
+            kept = [(s, v) for s, v in zip(self.series, self.values, strict=True) if s.name in values]
+            self.series, self.values = [s for s, _ in kept], [v for _, v in kept]
+            self._places = {s.name: place for place, s in enumerate(self.series)}
+            self.moved, self.stored = set(), None
+
     def add(self, sample: Sample) -> None:
         """Take over a sample whose labels are its own, such as an info; it replaces the last one of that name."""
         series, value = sample

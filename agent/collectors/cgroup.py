@@ -8,8 +8,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import ClassVar
 
+from agent.collectors._board import Board
 from agent.collectors._cgroup_readers import CpuQuota, CpuTime, Memory, Pids, Pressure, Reader
-from agent.collectors._declare import counter, gauge, handles
+from agent.collectors._declare import counter, gauge
 from agent.collectors._dialect import V1, V2
 from agent.collectors._hierarchy import CONTROLLERS, UNIFIED, Hierarchy, find_hierarchy, is_wider, parse_membership
 from agent.collectors._kept import number
@@ -17,7 +18,7 @@ from agent.errors import Unavailable
 from agent.host.mounts import read_mounts
 from agent.host.placement import cgroup_path
 from agent.host.procfs import read_once
-from agent.model import ENTITY_ENDED, Event, Metric, Sample, labels
+from agent.model import ENTITY_ENDED, Event, Item, Metric, labels
 
 RENEW_EVERY = 10
 """Limits are read again, and a cgroup that used no CPU is looked at in full, every so many readings."""
@@ -40,30 +41,24 @@ class Group:
     ) -> None:
         self.labels = labels(cgroup=label)
         self.paths = paths
-        self._series = handles(Collector.metrics, self.labels)
         self._time = time_
         self._pressure = pressure
         self._others = others
-        self._kept: list[Sample] = []
+        self._boards = (Board(self.labels), Board(self.labels))  # what is read each time, and what only when it may have moved
         self._age = 0
 
-    def read(self) -> list[Sample]:
-        """Samples now; OSError once the cgroup is gone. One that used no CPU keeps its samples, but its tasks may still wait."""
-        samples = self._samples(self._time) + self._samples(self._pressure)
+    def read(self) -> Iterable[Board]:
+        """Figures now; OSError once the cgroup is gone. One that used no CPU keeps its figures, but its tasks may still wait."""
+        always, others = self._boards
+        always.replace(_read(self._time, self._pressure))
         renew = self.renews
         if renew or self._time is None or self._time.moved:
             if renew:
                 for reader in self._others:
                     reader.renew()
-            self._kept = [sample for reader in self._others for sample in self._samples(reader)]
+            others.replace(_read(*self._others))
         self._age += 1
-        return samples + self._kept
-
-    def _samples(self, reader: Reader | None) -> list[Sample]:
-        if reader is None:
-            return []
-        series = self._series
-        return [Sample(series[name], figure) for name, figure in reader.read().items()]
+        return [board for board in self._boards if board.series]
 
     @property
     def renews(self) -> bool:
@@ -74,6 +69,10 @@ class Group:
     def due(self) -> bool:
         """True if nothing was found of it and it is time to look again."""
         return self._time is None and self._pressure is None and not self._others and self._age >= RETRY_EVERY
+
+
+def _read(*readers: Reader | None) -> dict[str, float]:
+    return {name: figure for reader in readers if reader is not None for name, figure in reader.read().items()}
 
 
 @dataclass
@@ -125,14 +124,14 @@ class Collector:
         """
         self._wanted = dict(groups)
 
-    def collect(self) -> Iterable[Sample | Event]:
+    def collect(self) -> Iterable[Item]:
         """Figures of the watched cgroups; ``entity_ended`` for one that was removed; :class:`Unavailable` without cgroups."""
         if self._hierarchy is None:
             self._hierarchy = self._find()
         wanted = dict.fromkeys(self.paths, 0) | dict(self._wanted)
         for label in self._groups.keys() - wanted.keys():
             del self._groups[label]
-        items: list[Sample | Event] = []
+        items: list[Item] = []
         for label, pid in wanted.items():
             group = self._groups[label] = self._group(self._hierarchy, label, pid)
             try:

@@ -12,6 +12,7 @@ from agent.errors import Unavailable
 from agent.host.placement import cgroup_path
 from agent.host.procfs import read_once
 from agent.model import Event, Kind, Sample
+from tests.collectors.figures import flat
 
 HOST = ("cgroup", "cpu", "disk", "filesystem", "memory", "network", "pressure", "self")
 FOUND, _ = registry.load(agent.collectors, "Collector")
@@ -23,7 +24,7 @@ def readings(name: str) -> tuple[Any, list[Sample], list[Sample]]:
     if name == "cgroup":
         collector.watch({cgroup_path(read_once("/proc/self/cgroup")): os.getpid()})
     try:
-        first, second = list(collector.collect()), list(collector.collect())
+        first, second = flat(collector.collect()), flat(collector.collect())
     except Unavailable as why:
         pytest.skip(str(why))
     both = [[item for item in items if not isinstance(item, Event)] for items in (first, second)]
