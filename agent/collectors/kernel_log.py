@@ -25,6 +25,8 @@ from agent.model import Event, Labels, Metric, Sample, Series, labels
 BATCH = 500
 LOOK_EVERY_S = 60.0
 TEXT = 300
+MOST_DOUBTFUL = 20
+"""So many doubtful events are shown a tick: a program that writes into the log must not push the kernel's out of the history."""
 OVER = frozenset(("link_up", "nfs_ok"))
 """Kinds that end something; they are events, but no errors of a device."""
 
@@ -67,6 +69,7 @@ class Collector:
         self.gpus = GpuNames(self.proc)
         self._read_tables: Callable[[], Tables] = shipped_tables
         self._looked = -LOOK_EVERY_S
+        self._doubtful = 0
         for kind in KINDS:
             self._tally.add("kernel_events_total", labels(kind=kind))
 
@@ -91,6 +94,7 @@ class Collector:
         self._read(mono + self.budget)
         self._begin_gpus(mono)
         now, boot = self.clock.now(), self.clock.now() - mono
+        self._doubtful = 0
         for happening in self._reader.take(everything=False):
             out += self._tell(happening, now, boot, mono)
         out += self._flood.due(mono)
@@ -146,12 +150,15 @@ class Collector:
 
     def _tell(self, happening: Happening, now: float, boot: float, mono: float) -> list[Event]:
         trusted = happening.record.trusted is True or self.trust_user_records
+        if not trusted:
+            self._totals[1] += happening.count
+            self._doubtful += 1
+            if self._doubtful > MOST_DOUBTFUL:
+                return []
         said = show.meaning(happening, self.tables)
         gpu = self._gpu(happening)
         if trusted:
             self._count(happening, str(said["level"]), str(said.get("class")), gpu)
-        else:
-            self._totals[1] += happening.count
         stamp = happening.record.stamp
         when = now if self._file is not None or stamp is None else min(now, boot + stamp)
         fields = {k: cleaned(v) for k, v in {**happening.fields, **said, **dict(gpu)}.items() if v is not None and v != ""}
@@ -159,7 +166,7 @@ class Collector:
             fields["mount"] = mount
         fields |= {"kind": happening.kind, "incident": happening.incident}
         event = Event(when, "kernel", gpu or (), clean(happening.record.text, TEXT), fields, trusted)
-        return self._flood.take((happening.same, trusted), event, happening.count, mono)
+        return self._flood.take((trusted, *told_apart(happening)), event, happening.count, mono)
 
     def _gpu(self, happening: Happening) -> Labels:
         address = happening.get("pci")
@@ -200,6 +207,28 @@ def device_of(happening: Happening) -> str | None:
         if (value := happening.get(name)) is not None:
             return f"{prefix}{value}"
     return None
+
+
+_APART = (
+    "xid",
+    "pci",
+    "gpu_instance",
+    "compute_instance",
+    "link",
+    "recovery_to",
+    "prev_xid",
+    "sxid",
+    "severity",
+    "error",
+    "dimm",
+    "fs",
+)
+
+
+def told_apart(happening: Happening) -> tuple[object, ...]:
+    """What makes an event another one than the last: kind, number, device and process, not each address or sector it names."""
+    who = happening.get("process") if happening.kind == "segfault" else happening.get("pid")
+    return (happening.kind, device_of(happening), who, *(happening.get(name) for name in _APART))
 
 
 def with_(of: Labels, name: str, value: str) -> Labels:

@@ -148,6 +148,22 @@ def test_a_flood_is_told_at_once_and_then_summed_up(log: Log) -> None:
     assert log.tick()[0]["kernel_events_total{kind='xid'}"] == 301.0
 
 
+def test_a_storm_of_one_device_is_one_story(log: Log) -> None:
+    """Each corrected memory error names another page: they are summed up, and do not push other events out of the history."""
+    line = "EDAC MC1: 1 CE memory read error on DIMM_A1 (channel:0 slot:0 page:0x{:x} offset:0x0)"
+    told = [e for n in range(5) for e in log.tick(*(line.format(100 * n + m) for m in range(50)))[1]]
+    assert len(told) == 1
+    assert log.tick()[0]["kernel_events_total{kind='edac'}"] == 250.0
+
+
+def test_a_program_cannot_drown_the_kernels_events(tmp_path: Path) -> None:
+    """Of doubtful events only some are shown, all are counted."""
+    log = Log(tmp_path)
+    figures, events = log.tick(*(f"12,{n},1000,-;NVRM: Xid (PCI:0000:3b:00): 31, pid={n}, name=x, Ch 00000001" for n in range(500)))
+    assert len(events) == 20
+    assert figures["kernel_log_untrusted_total{}"] == 500.0
+
+
 def test_devices_are_counted_by_name_and_level(log: Log) -> None:
     """Disks, links, servers; what only ends something is no error."""
     log.tick("I/O error, dev nvme2n1, sector 8 op 0x1:(WRITE)", "nfs: server fs1 not responding, timed out", "nfs: server fs1 OK")
@@ -194,10 +210,11 @@ def test_no_log_no_collector(tmp_path: Path) -> None:
 @pytest.mark.skipif(not os.access("/dev/kmsg", os.W_OK), reason="needs root and /dev/kmsg")
 def test_a_record_that_a_program_wrote_into_the_real_log_is_untrusted() -> None:
     """The kernel gives it another facility than its own, whatever priority the program claims."""
-    collector, mark = Collector(), f"anfl-test-{os.getpid()}-{time.monotonic_ns() % 10**9}"
+    collector, mark = Collector(), f"anfl-test {time.time_ns()}"
     list(collector.collect())
+    pid = time.time_ns() // 1000 % (1 << 22)  # another one each time, or it would be a repeat
     with open("/dev/kmsg", "w") as kmsg:
-        kmsg.write(f"<4>NVRM: Xid (PCI:0000:3b:00): 79, pid=1, name={mark[:15]}, GPU has fallen off the bus. {mark}\n")
+        kmsg.write(f"<4>NVRM: Xid (PCI:0000:3b:00): 79, pid={pid}, name=anfl-test, GPU has fallen off the bus. {mark}\n")
     try:
         (event,) = [e for e in collector.collect() if isinstance(e, Event) and mark in e.text]
     finally:

@@ -26,10 +26,13 @@ _JOURNAL = re.compile(
 _EXT_WORSE = re.compile(
     r"previous I/O error to superblock detected|failed to convert unwritten extents|Delayed block allocation failed|error: "
 )
-_XFS_DOWN = re.compile(r".{0,160}?[Ss]hutting down filesystem|Filesystem has been shut down due to")
+_XFS_DOWN = re.compile(
+    r".{0,160}?[Ss]hutting down filesystem|Filesystem has been shut down due to|xfs_do_force_shutdown\(0x[0-9a-f]+\) called from"
+)
 _XFS_ERROR = re.compile(
     r"log I/O error -?\d+|metadata I/O error|Metadata corruption detected|Metadata CRC error detected|Internal error "
-    r"|Corruption detected|writeback error on|page discard on|Corruption warning|failed to write",
+    r"|Corruption detected|writeback error on|page discard on|Corruption warning|failed to write"
+    r"|xfs_\w{1,40}: error -?\d+ returned",
     re.IGNORECASE,
 )
 _BTRFS = re.compile(
@@ -45,6 +48,11 @@ def _fs(word: str | None) -> str | None:
     """``EXT4-fs`` → ``ext4``."""
     name = (word or "").lower().removesuffix("-fs")
     return KINDS.get(name, name) or None
+
+
+def _add(kind: str, fs: str | None, device: str | None, log: Log) -> None:
+    """One event of a filesystem, however many messages it takes to say it."""
+    log.add(kind, {"fs": fs, "device": device}, (fs, device))
 
 
 class Filesystem:
@@ -63,23 +71,23 @@ class Filesystem:
     def _general(self, text: str, log: Log) -> bool:
         for kind, pattern in (("fs_readonly", _READ_ONLY), ("superblock_write_error", _SUPERBLOCK)):
             if (found := pattern.match(text)) is not None:
-                log.add(kind, {"fs": _fs(found[1]), "device": found[2]})
+                _add(kind, _fs(found[1]), found[2], log)
                 return True
         return False
 
     def _ext(self, text: str, log: Log) -> bool:
         if (found := _EXT_ERROR.match(text)) is not None:
-            log.add("fs_error", {"fs": f"ext{found[1]}", "device": found[2]})
+            _add("fs_error", f"ext{found[1]}", found[2], log)
             return True
         if (journal := _JOURNAL.match(text)) is not None:
-            log.add("fs_error", {"fs": "ext4", "device": journal[1]})
+            _add("fs_error", "ext4", journal[1], log)
             return True
         named = _NAMED.match(text)
         if named is None or named[1] == "XFS":
             return False
         if not _EXT_WORSE.match(named[3]) and not text.startswith(f"{named[1]} error"):
             return False
-        log.add("fs_error", {"fs": _fs(named[1]), "device": named[2]})
+        _add("fs_error", _fs(named[1]), named[2], log)
         return True
 
     def _xfs(self, text: str, log: Log) -> bool:
@@ -87,9 +95,9 @@ class Filesystem:
         if named is None or named[1] != "XFS":
             return False
         if _XFS_DOWN.match(named[3]):
-            log.add("fs_shutdown", {"fs": "xfs", "device": named[2]})
+            _add("fs_shutdown", "xfs", named[2], log)
         elif _XFS_ERROR.match(named[3]):
-            log.add("fs_error", {"fs": "xfs", "device": named[2]})
+            _add("fs_error", "xfs", named[2], log)
         else:
             return False
         return True
@@ -100,9 +108,9 @@ class Filesystem:
             return False
         word = found[1] or found[2] or ""
         if "forced readonly" in found[4]:
-            log.add("fs_readonly", {"fs": "btrfs", "device": found[3]})
+            _add("fs_readonly", "btrfs", found[3], log)
         elif word in ("error", "critical") or _BTRFS_WORSE.match(found[4]):
-            log.add("fs_error", {"fs": "btrfs", "device": found[3]})
+            _add("fs_error", "btrfs", found[3], log)
         else:
             return False
         return True

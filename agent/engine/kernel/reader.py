@@ -68,11 +68,11 @@ FAMILIES = {
     "Ras": "Hardware Error]|memory corruption|hardware memory error| CE | UE |error received|message received|AER: can|very failed"
     "|reset failed|PCIe Bus Error",
     "Storage": " timeout|controller is down|not ready; abort|frozen state|reset failure|probe failure| path - failing|@ LBA"
-    "|error, dev|Buffer I/O error|page write due to|attempt to access|Disk failure|Cannot continue|md: kicking|exception Emask"
-    "|failed command: ",
+    "|error, dev|Buffer I/O error|page write due to|attempt to access|: rw=|Disk failure|Cannot continue|md: kicking"
+    "|exception Emask|failed command: ",
     "Filesystem": "-fs error|read-only|readonly|superblock|Aborting journal|flushing file data|unwritten extents|allocation failed"
     "|hutting down filesystem|shut down due to|I/O error|orruption|CRC error|Internal error |writeback error|page discard"
-    "|failed to write|BTRFS error|BTRFS critical|BTRFS: error|csum|checksum|nfs: server|lockd: server|Lock reclaim|): error: ",
+    "|failed to write|BTRFS error|BTRFS critical|BTRFS: error|csum|checksum|xfs_|nfs: server|lockd: server|Lock reclaim|): error: ",
     "Network": "ink is |ink down|ink Down|ink DOWN|ink up|ink Up|ink UP|link status|NETDEV WATCHDOG|mlx5_|Port module"
     "|Detected insuff|X timeout|_netdevice|conntrack|infiniband |efa |any active interface",
     "Limits": "file-max limit|fork rejected",

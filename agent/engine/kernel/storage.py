@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 
 from agent.engine.kernel.log import Log
-from agent.engine.kernel.record import Value
+from agent.engine.kernel.record import Happening, Value
 
 _NVME = re.compile(r"nvme (nvme\d{1,5}): (.*)", re.DOTALL)
 _TIMEOUT = re.compile(
@@ -26,6 +26,7 @@ _BLOCK = re.compile(
 _BUFFER = re.compile(r"Buffer I/O error on dev(?:ice)? ([^\s,]{1,64}),")
 _LOST_PAGE = re.compile(r"lost (?:async |sync )?page write due to I/O error on ([^\s,]{1,64})")
 _BEYOND = re.compile(r"(?:(.{1,64}): )?attempt to access beyond end of device")
+_OF_DEVICE = re.compile(r"([^\s:]{1,64}): rw=\d+, (?:want|sector)=")
 _ATA = re.compile(r"(ata\d{1,4}(?:\.\d\d)?): (?:exception Emask|failed command: )")
 _RAID = re.compile(
     r"md/((?:raid\d{0,3}|linear|multipath)):?(?: ?(\w[\w.-]{0,40}))?: Disk failure on ([^\s,]{1,64}?)(?: detected)?(?:,|\s*\Z)"
@@ -36,7 +37,10 @@ MEDIUM = "medium"
 
 
 class Storage:
-    """One line, one event."""
+    """One line, one event; which device was read beyond its end is told in the next line."""
+
+    def __init__(self) -> None:
+        self._beyond: tuple[Happening, int] | None = None
 
     def read(self, text: str, log: Log) -> bool:
         """One line; True if it belongs to this family."""
@@ -88,10 +92,13 @@ class Storage:
 
     def _other(self, text: str, log: Log) -> bool:
         if (beyond := _BEYOND.match(text)) is not None:
-            log.add("beyond_end_of_device", {"process": beyond[1]})
+            self._beyond = (log.add("beyond_end_of_device", {"process": beyond[1], "device": None}, waits=True), log.line)
+        elif (device := _OF_DEVICE.match(text)) is not None:
+            if self._beyond is not None and log.line - self._beyond[1] <= 2:
+                self._beyond[0].fields["device"] = device[1]
         elif (ata := _ATA.match(text)) is not None:
-            device = ata[1].partition(".")[0]
-            log.add("ata_error", {"device": device}, (device,))
+            port = ata[1].partition(".")[0]
+            log.add("ata_error", {"device": port}, (port,))
         else:
             return False
         return True

@@ -36,6 +36,18 @@ def test_every_kind_of_filesystem(line: str, kind: str, fs: str, device: str) ->
     assert (event["kind"], event["fs"], event["device"]) == (kind, fs, device)
 
 
+def test_one_fault_told_in_several_messages() -> None:
+    """ext4: the error and its journal; XFS: who called for the shutdown, and the shutdown."""
+    ext = ("EXT4-fs error (device sda1): ext4_find_entry:1455: x", "Aborting journal on device sda1-8.")
+    assert kinds(*ext, "EXT4-fs (sda1): Remounting filesystem read-only") == ["fs_error", "fs_readonly"]
+    down = (
+        "XFS (sda): xfs_do_force_shutdown(0x2) called from line 1 of file x.",
+        "XFS (sda): Log I/O Error Detected.  Shutting down filesystem",
+    )
+    assert kinds(*down, "XFS (sda): Please umount the filesystem and rectify the problem(s)") == ["fs_shutdown"]
+    assert kinds("XFS (sda): xfs_log_force: error -5 returned.") == ["fs_error"]
+
+
 def test_the_same_text_without_a_device() -> None:
     """The event is told all the same."""
     assert kinds("BTRFS: Remounting filesystem read-only") == ["fs_readonly"]

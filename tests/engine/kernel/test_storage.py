@@ -35,6 +35,14 @@ def test_sectors_of_one_disk_are_one_event() -> None:
     assert has(said(*(f"I/O error, dev sda, sector {n} op 0x0:(READ)" for n in range(7)))[0], count=7)
 
 
+def test_a_read_beyond_the_end_names_the_device_in_its_next_line() -> None:
+    """Old kernels say want, new ones sector; the line alone means nothing."""
+    more = "nvme0n1: rw=2049, sector=1308098575, nr_sectors = 8 limit=1000215216"
+    (event,) = said("kworker/u203:1: attempt to access beyond end of device", more)
+    assert has(event, kind="beyond_end_of_device", process="kworker/u203:1", device="nvme0n1")
+    assert said(more) == []
+
+
 @pytest.mark.parametrize(
     "line",
     [
