@@ -73,7 +73,6 @@ class Thread(NamedTuple):
     run_delay: float
     voluntary: int
     involuntary: int
-    wchan: str
 
 
 def start_time(pid: int, proc: str = "/proc") -> float:
@@ -214,7 +213,6 @@ def _thread(pid: int, tid: int, proc: str) -> Thread | None:
         run_delay=int(waited) / 1e9,
         voluntary=int(status_field(status, b"voluntary_ctxt_switches") or 0),
         involuntary=int(status_field(status, b"nonvoluntary_ctxt_switches") or 0),
-        wchan=clean(optional(base, "wchan", proc), 64),
     )
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import functools
 import os
-import re
 from typing import NamedTuple
 
 from agent.errors import AgentError
@@ -93,6 +92,6 @@ def optional(base: int | str, name: str, proc: str, limit: int = 65536) -> bytes
 
 
 def status_field(status: bytes, name: bytes) -> bytes | None:
-    """The value of one line of a status file."""
-    found = re.search(rb"^" + name + rb":[ \t]*(.*)$", status, re.MULTILINE)
-    return found[1] if found else None
+    """The value of one line of a status file, None if it has no such line."""
+    _, found, rest = (b"\n" + status).partition(b"\n" + name + b":")
+    return rest.partition(b"\n")[0].lstrip(b" \t") if found else None

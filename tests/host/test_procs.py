@@ -14,6 +14,7 @@ import pytest
 from agent.errors import AgentError
 from agent.host import procs
 from agent.host.procs import NoSuchProcess, NotPermitted
+from agent.host.procstat import status_field
 from tests.fakes.proctree import BOOT, Tree
 
 NOBODY = 4_194_304  # above the kernel's largest pid
@@ -165,3 +166,12 @@ def test_somebody_elses_process_is_said_to_be_closed(child: "subprocess.Popen[by
         os.seteuid(0)
     assert (who.exe, who.python, who.user) == ("", None, "root")
     assert "CAP_SYS_PTRACE" in error.value.help
+
+
+def test_one_line_of_a_status_file() -> None:
+    """The first line, one in the middle, the last without an end; a name that is part of another is not it."""
+    text = b"Name:\tx y\nCapEff:\t0\nnonvoluntary_ctxt_switches:\t7\nvoluntary_ctxt_switches:\t 5"
+    assert status_field(text, b"Name") == b"x y"
+    assert status_field(text, b"CapEff") == b"0"
+    assert status_field(text, b"voluntary_ctxt_switches") == b"5"
+    assert status_field(text, b"Eff") is None

@@ -51,7 +51,7 @@ def thread(tid: int, function: str, line: int, file: str = APP) -> ThreadDump:
 def shot(time: float, *threads: tuple[ThreadDump, WaitKind, int], switches: int = 0) -> Shot:
     """One moment; ``switches`` is what every thread's counter shows."""
     looks = {dump.tid: Look(dump.tid, "S", "", kind, address) for dump, kind, address in threads}
-    kernel = {dump.tid: Thread(dump.tid, dump.name, "S", 1.0, 0.0, switches, 0, "") for dump, _, _ in threads}
+    kernel = {dump.tid: Thread(dump.tid, dump.name, "S", 1.0, 0.0, switches, 0) for dump, _, _ in threads}
     return Shot(time, tuple(dump for dump, _, _ in threads), looks, kernel)
 
 

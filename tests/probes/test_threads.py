@@ -13,7 +13,7 @@ KEY = (5, 5)
 
 def counters(voluntary: int = 0, delay: float = 0.0) -> dict[tuple[int, int], Thread]:
     """One thread's counters."""
-    return {KEY: Thread(5, "loader", "S", 0.0, delay, voluntary, 0, "")}
+    return {KEY: Thread(5, "loader", "S", 0.0, delay, voluntary, 0)}
 
 
 def watch(*looks: Look, wakes: int = 0, delay: float = 0.0) -> Watch:
