@@ -13,6 +13,7 @@ import click
 
 from agent.cli._output import Progress, print_json
 from agent.cli._sim_lists import faults, keys
+from agent.cli._sim_record import record
 from agent.errors import UsageError
 
 if TYPE_CHECKING:
@@ -229,6 +230,7 @@ def fault(verb: str, arguments: Sequence[str], state: Path, as_json: bool) -> in
 
 gpu.add_command(faults)
 gpu.add_command(keys)
+gpu.add_command(record)
 
 
 @gpu.command()
@@ -251,7 +253,7 @@ def env(state: Path, as_json: bool) -> int:
     For a shell: eval "$(anfl-agent sim gpu env)".
     """
     sim = _open(state)
-    sim.read()
+    sim.install()
     if as_json:
         print_json({"schema": "anfl.sim-gpu-env/1", "environment": sim.environment()})
     else:
@@ -267,6 +269,5 @@ def run(argv: tuple[str, ...], state: Path) -> None:
     from agent.host.become import become
 
     sim = _open(state)
-    if not sim.path.exists():
-        raise UsageError(f"no simulator state '{sim.path}'", help="'anfl-agent sim gpu init' makes one")
+    sim.install()
     become(argv, {**os.environ, **sim.environment()})

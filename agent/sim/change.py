@@ -133,18 +133,21 @@ def busy(state: State, gpus: Iterable[Gpu], share: float = 1.0, now: float | Non
 def idle(state: State, gpus: Iterable[Gpu], now: float | None = None) -> None:
     """As a fresh GPU of its board: nothing runs."""
     for gpu in gpus:
+        if gpu.get("board") not in boards.BOARDS:
+            raise UsageError(f"nothing is known of an idle {gpu.get('name')}", help=f"boards: {', '.join(boards.BOARDS)}")
         like = boards.gpu(gpu["board"], 0)
         for path in (*_TRAINING, "power.usage", "temperature.memory", "pcie.generation", "pcie.receive", "pcie.transmit"):
-            set_figure(state, gpu, path, _look(like, path), now)
+            set_figure(state, gpu, path, look(like, path), now)
         for name in like["clocks"]["max"]:
             set_figure(state, gpu, f"clocks.{name}", like["clocks"][name], now)
         gpu["processes"] = []
 
 
-def _look(gpu: Mapping[str, Any], path: str) -> Any:
+def look(gpu: Mapping[str, Any], path: str) -> Any:
+    """What stands at a path; None for nothing."""
     at: Any = gpu
     for word in path.split("."):
-        at = at[word]
+        at = at.get(word) if isinstance(at, Mapping) else None
     return at
 
 

@@ -14,6 +14,7 @@ from agent.yamlunits import parse_bytes, parse_duration, parse_percent
 Value = float | int | bool | str | None | dict[str, Any]
 
 _NUMBER = r"[-+]?[0-9][0-9.eE]*\s*[A-Za-z%]*"
+_PLAIN = re.compile(r"[-+]?[0-9.]+(?:[eE][-+]?[0-9]+)?")
 _SPAN = rf"(?P<low>{_NUMBER})\.\.(?P<high>{_NUMBER})"
 _FORMS = {
     "sine": re.compile(rf"sine {_SPAN} every (?P<every>\S+)"),
@@ -110,7 +111,7 @@ def _curve(kind: str, said: Mapping[str, str | None], key: Key) -> dict[str, Any
 def _figure(text: str, key: Key) -> float:
     """A number with the unit's own endings: ``40GiB``, ``90%``, ``700W``."""
     text = text.strip()
-    if key.unit in ("bytes", "bytes/s"):
+    if key.unit in ("bytes", "bytes/s") and not _PLAIN.fullmatch(text):
         return parse_bytes(text)
     if text.endswith("%"):
         share = parse_percent(text)

@@ -77,6 +77,12 @@ class GpuSim:
         self._install(state["driver"])
         self._driver_files(state)
 
+    def install(self) -> None:
+        """Put the library and the driver's files beside the state, where it was copied or recorded without them."""
+        state = self.read()
+        self._install(state["driver"])
+        self._driver_files(state)
+
     @contextlib.contextmanager
     def change(self) -> Iterator[State]:
         """The state to change; in force when the block is left without an error."""
@@ -175,7 +181,7 @@ def _version(version: str) -> str:
 
 def _information(pci: str, gpu: Mapping[str, Any]) -> str:
     return (
-        f"Model: \t\t {gpu['name']}\nIRQ:   \t\t 100\nGPU UUID: \t {gpu['uuid']}\nVideo BIOS: \t {gpu['vbios']}\n"
+        f"Model: \t\t {gpu.get('name')}\nIRQ:   \t\t 100\nGPU UUID: \t {gpu.get('uuid')}\nVideo BIOS: \t {gpu.get('vbios')}\n"
         f"Bus Type: \t PCIe\nDMA Size: \t 52 bits\nDMA Mask: \t 0xfffffffffffff\nBus Location: \t {pci}\n"
-        f"Device Minor: \t {gpu['minor']}\nGPU Firmware: \t {gpu.get('gsp') or 'N/A'}\nGPU Excluded:\t No\n"
+        f"Device Minor: \t {gpu.get('minor')}\nGPU Firmware: \t {gpu.get('gsp') or 'N/A'}\nGPU Excluded:\t No\n"
     )

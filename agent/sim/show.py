@@ -8,6 +8,7 @@ from typing import Any
 
 from agent.host.text import clean
 from agent.sim.board import Board
+from agent.sim.change import look
 from agent.sim.curves import value_at
 from agent.sim.gpu import GpuSim
 
@@ -32,23 +33,26 @@ def report(sim: GpuSim) -> dict[str, Any]:
 
 
 def _gpu(number: int, gpu: Mapping[str, Any], now: float, since: float) -> dict[str, Any]:
-    def at(value: Any) -> float:
+    def at(path: str) -> float:
+        return figure(look(gpu, path))
+
+    def figure(value: Any) -> float:
         return round(value_at(value, now, since), 3)
 
-    processes = {str(one["pid"]): at(one.get("memory")) for one in gpu["processes"]}
+    processes = {str(one["pid"]): figure(one.get("memory")) for one in look(gpu, "processes") or ()}
     return {
         "number": number,
-        "name": clean(str(gpu["name"]), 96),
-        "uuid": gpu["uuid"],
-        "pci": gpu["pci"],
-        "condition": "gone" if not gpu["present"] else gpu["condition"],
-        "utilization": at(gpu["utilization"]["gpu"]),
-        "memory_used": at(gpu["memory"]["other"]) + sum(processes.values()),
-        "memory_total": at(gpu["memory"]["total"]),
-        "temperature": at(gpu["temperature"]["gpu"]),
-        "power": at(gpu["power"]["usage"]),
+        "name": clean(str(gpu.get("name")), 96),
+        "uuid": clean(str(gpu.get("uuid")), 96),
+        "pci": clean(str(gpu.get("pci")), 32),
+        "condition": gpu.get("condition", "ok") if gpu.get("present") else "gone",
+        "utilization": at("utilization.gpu"),
+        "memory_used": at("memory.other") + sum(processes.values()),
+        "memory_total": at("memory.total"),
+        "temperature": at("temperature.gpu"),
+        "power": at("power.usage"),
         "processes": processes,
-        "instances": [one["name"] for one in gpu["mig"]["instances"]],
+        "instances": [str(one.get("name")) for one in look(gpu, "mig.instances") or ()],
         "unsupported": gpu.get("unsupported", []),
     }
 
