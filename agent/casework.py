@@ -7,7 +7,7 @@ import contextlib
 import logging
 import time
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 from agent.app import Agent, Request
@@ -52,6 +52,8 @@ class Casework:
         self._waiting: asyncio.Queue[Case] = asyncio.Queue(WAITING_MOST)
         self._seen: dict[tuple[str, Labels], float] = {}
         self._every = agent.config.budget.judge_every
+        self.listeners: list[Callable[[JsonObject, int | None, tuple[str, Labels] | None], None]] = []
+        """Told of every answer, with its incident and the symptom it was made for."""
         self.diagnoses: deque[JsonObject] = deque(maxlen=KEEP_DIAGNOSES)
         self.rounds = 0
         self.last_round = 0.0
@@ -172,7 +174,9 @@ class Casework:
     def keep(self, diagnosis: JsonObject, key: tuple[str, Labels] | None = None) -> None:
         """Remember an answer, give it to the incident it explains, and log its roots. ``key``: the symptom it was made for."""
         if self._desk is not None:
-            self._desk.diagnosed(self._agent.rules, diagnosis, key, "" if key else ASKED)
+            number = self._desk.diagnosed(self._agent.rules, diagnosis, key, "" if key else ASKED)
+            for tell in self.listeners:
+                tell(diagnosis, number, key)
         self.diagnoses.append(diagnosis)
         for cause in diagnosis["causes"]:
             place = _place(cause["culprits"][0]) if cause["culprits"] else "no culprit"

@@ -10,9 +10,9 @@ import resource
 import signal
 import socket
 from collections.abc import Callable
-from typing import Protocol
 
 from agent import __version__, app, plugins
+from agent.acting import Acting
 from agent.alerts import tables as alert_tables
 from agent.alerts.organ import Alerting
 from agent.app import Agent, Request
@@ -30,34 +30,22 @@ from agent.host.systemd import Notifier
 from agent.incidents import tables
 from agent.incidents.desk import Desk
 from agent.model import Collector, JsonObject, Metric, View
+from agent.organ import Organ
+from agent.remedy import tables as remedy_tables
 from agent.store.state import Room, State
 from agent.watch import Watch
 from agent.web.alerts import AlertsApi
 from agent.web.incidents import IncidentsApi
 from agent.web.metrics import OwnCounters
 from agent.web.page import Page
+from agent.web.playbooks import PlaybooksApi
 from agent.web.server import MetricsServer
 from agent.web.sock import AgentSocket
 
 log = logging.getLogger("anfl.daemon")
 
 
-class Organ(Protocol):
-    """A part that works as long as the agent does. It may not fail: a crash ends the process, and systemd starts it again."""
-
-    name: str
-    metrics: tuple[Metric, ...]
-
-    async def run(self) -> None:
-        """Work until cancelled."""
-        ...
-
-    async def end(self, reason: str) -> None:
-        """What is to be done after that, within a few seconds."""
-        ...
-
-
-ROOMS: tuple[Room, ...] = (tables.ROOM, alert_tables.ROOM)
+ROOMS: tuple[Room, ...] = (tables.ROOM, alert_tables.ROOM, remedy_tables.ROOM)
 """Whose tables the state file holds."""
 DIAGNOSES_IN_STATUS = 20
 DIAGNOSES_AT_ONCE = 2  # asked over the socket; others wait: many callers must not make the agent the problem
@@ -81,12 +69,15 @@ class Daemon:
         self.organs: list[Organ] = [self._recorder()] if config.recorder.enabled else []
         self.alerting = Alerting.of(config, self.state, self.agent.ring, self.agent.clock, self.casework.healthy)
         self.desk.listen(self.alerting.hint)
-        self.organs += [self.desk, self.alerting]
+        self.acting = Acting(config, self.agent, self.desk, self.state)
+        self.casework.listeners.append(self.acting.diagnosed)
+        self.organs += [self.desk, self.alerting, self.acting]
         sources: list[Collector | Organ] = [*self.agent.collectors.values(), *self.organs]
         metrics: list[Metric] = [*Watch.metrics, *State.metrics, *(m for source in sources for m in source.metrics)]
         self.page = Page(self.agent.ring, metrics, self._own.render, self._own.rendered)
         self._server = MetricsServer(self.page, self._own, self._health)
         more = IncidentsApi(self.desk, self.state).routes() | AlertsApi(self.alerting.answers).routes()
+        more |= PlaybooksApi(self.acting, self.desk, self.state, self.agent.clock).routes()
         self._socket = AgentSocket(config.socket, self, everyone=_looks_at_all(), more=more)
         self._notify = Notifier()
         self._stop = asyncio.Event()

@@ -16,7 +16,7 @@ from agent.host.clock import Clock
 from agent.host.reach import Action, Reach, WillNot
 from agent.model import JsonObject, Target
 from agent.remedy import guard, tables
-from agent.remedy.model import Facts, House, Phase, Run
+from agent.remedy.model import OVER, Facts, House, Phase, Run
 from agent.remedy.playbook import Playbook, Step
 from agent.store.state import State
 
@@ -38,6 +38,10 @@ class Sight(Protocol):
 
     def helped(self, run: Run) -> bool | None:
         """Whether what it was for is over: True only with data or because it was seen to end; None if that is unknown."""
+        ...
+
+    async def note(self, run: Run, what: str, *, begins: bool) -> None:
+        """Into the incident's timeline: work on it begins, or is over."""
         ...
 
     def told(self, run: Run) -> JsonObject:
@@ -69,6 +73,10 @@ class Carrier:
         now = self._clock.now()
         moved = await self._state.write(lambda to: tables.move(to, run, phase, now, who, **changes))
         log.info("run %d (%s for incident %d): %s %s", run.id, run.playbook, run.incident, phase, moved.reason)
+        if phase in OVER and run.reserved_at is not None:
+            await self._sight.note(
+                moved, f"playbook {run.playbook}: {phase}" + (f", {moved.reason}" if moved.reason else ""), begins=False
+            )
         return moved
 
     def action(self, run: Run, playbook: Playbook, step: Step) -> Action:
@@ -78,7 +86,10 @@ class Carrier:
     async def reserve(self, run: Run, playbook: Playbook) -> Run:
         """Decide once more, and count the attempt in the same transaction; a run that may not go on ends here."""
         facts = self._sight.facts(run, self._clock.now())
-        return await self._state.write(partial(self._reserve, run=run, playbook=playbook, facts=facts))
+        moved = await self._state.write(partial(self._reserve, run=run, playbook=playbook, facts=facts))
+        if moved.phase is Phase.RESERVED:
+            await self._sight.note(moved, f"playbook {run.playbook} begins (run {run.id})", begins=True)
+        return moved
 
     def _reserve(self, to: Any, run: Run, playbook: Playbook, facts: Facts) -> Run:
         decision = guard.decide(playbook, run, facts, tables.tally(to, run, facts.now), self._house(to, facts.now))

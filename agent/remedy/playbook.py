@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
+from types import MappingProxyType
 from typing import Any, Literal
 
 from agent.errors import Problem, Problems
@@ -143,13 +145,15 @@ class ActionSpec:
 
 
 def load_playbooks(
-    texts: Mapping[str, str], actions: Mapping[str, ActionSpec], causes: Iterable[str]
+    texts: Mapping[str, str],
+    actions: Mapping[str, ActionSpec],
+    causes: Iterable[str],
+    overlay: Mapping[str, str] = MappingProxyType({}),
 ) -> tuple[dict[str, Playbook], list[Problem]]:
-    """All playbooks of these files (path → text), and every mistake in them."""
-    import hashlib
-
+    """All playbooks of these files (path → text), and every mistake in them. One of ``overlay`` takes the place of its namesake."""
     known, found, problems = frozenset(causes), dict[str, Playbook](), list[Problem]()
-    for path, text in texts.items():
+    theirs: dict[str, bool] = {}
+    for path, text in (*texts.items(), *overlay.items()):
         try:
             node = parse(text, path)
         except Problems as wrong:
@@ -158,9 +162,10 @@ def load_playbooks(
         one = fill(Playbook, node, problems)
         if one is None:
             continue
-        if one.id in found:
+        if one.id in found and (path in overlay) == theirs[one.id]:
             problems.append(one.playbook.node.problem(f"playbook '{one.id}' is there twice"))
         problems += _problems(one, actions, known)
+        theirs[one.id] = path in overlay
         found[one.id] = replace(one, digest=hashlib.sha256(text.encode()).hexdigest()[:16])
     for one in found.values():
         problems += _ladder(one, found)

@@ -20,7 +20,7 @@ from agent.host.lane import Stalled
 from agent.model import JsonObject, Kind, Labels, Metric, Sample, Series, Target, labels
 from agent.remedy import guard, tables
 from agent.remedy.carry import ITSELF, Carrier, Sight
-from agent.remedy.model import ACTING, OVER, Phase, Run
+from agent.remedy.model import ACTING, OVER, Decision, Phase, Run
 from agent.remedy.playbook import Mode, Playbook, allowed_mode
 from agent.store.state import State
 
@@ -115,15 +115,7 @@ class Remedy:
         return made
 
     async def _propose(self, playbook: Playbook, cause: JsonObject, incident: int, key: Key, rung: int = 0) -> Run | None:
-        now = self._clock.now()
-        mode = allowed_mode(playbook, self.ceiling)
-        digest = hashlib.sha256(json.dumps(cause, sort_keys=True).encode()).hexdigest()[:16]
-        target = Target(**{k: v for k, v in cause["target"].items() if k in Target.__dataclass_fields__})
-        proposal = Run(
-            id=0, playbook=playbook.id, digest=playbook.digest, group=playbook.group, incident=incident, cause=cause["id"], key=key,
-            target=target, mode=mode, phase=Phase.PROPOSED, created=now, updated=now, expires=now + playbook.approval.expires,
-            evidence=digest, rung=rung,
-        )  # fmt: skip
+        now, proposal = self._clock.now(), self._proposal(playbook, cause, incident, key, rung)
 
         def change(to: Any) -> Run | None:
             mine = (playbook.id, incident, proposal.identity)
@@ -139,6 +131,26 @@ class Remedy:
             return tables.insert(to, proposal, ITSELF)
 
         return await self._state.write(change)
+
+    def _proposal(self, playbook: Playbook, cause: JsonObject, incident: int, key: Key, rung: int) -> Run:
+        now = self._clock.now()
+        target = Target(**{k: v for k, v in cause["target"].items() if k in Target.__dataclass_fields__})
+        return Run(
+            id=0, playbook=playbook.id, digest=playbook.digest, group=playbook.group, incident=incident, cause=cause["id"], key=key,
+            target=target, mode=allowed_mode(playbook, self.ceiling), phase=Phase.PROPOSED, created=now, updated=now,
+            expires=now + playbook.approval.expires, rung=rung,
+            evidence=hashlib.sha256(json.dumps(cause, sort_keys=True).encode()).hexdigest()[:16],
+        )  # fmt: skip
+
+    async def weigh(self, name: str, cause: JsonObject, incident: int, key: Key) -> tuple[str, Decision]:
+        """What a playbook would do about a cause, and whether it might: asked by a person, nothing is kept."""
+        playbook, now = self.playbooks[name], self._clock.now()
+        run = self._proposal(playbook, cause, incident, key, 0)
+        facts = self._sight.facts(run, now)
+        decision = await self._state.read(
+            lambda at: guard.decide(playbook, run, facts, tables.tally(at, run, now), tables.house(at, now, self._state.losses))
+        )
+        return self.plan(run), decision
 
     # ------------------------------------------------------------------------------------------ one tick
 

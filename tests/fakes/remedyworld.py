@@ -50,12 +50,16 @@ class World:
     done: list[str] = field(default_factory=list)
     undone: list[str] = field(default_factory=list)
     refuses: dict[str, Exception] = field(default_factory=dict)
+    noted: list[tuple[int, bool]] = field(default_factory=list)
 
     def facts(self, run: Run, now: float) -> Facts:
         return replace(self.base, now=now, judged_at=now - 1)
 
     def helped(self, run: Run) -> bool | None:
         return self.good
+
+    async def note(self, run: Run, what: str, *, begins: bool) -> None:
+        self.noted.append((run.incident, begins))
 
     def told(self, run: Run) -> JsonObject:
         return {"causes": [CAUSE | {"id": run.cause}]}

@@ -103,6 +103,7 @@ async def test_what_helped_is_verified_only_after_it_stayed_so(start: Start) -> 
     agent.world.good = True
     await agent.live(20)
     assert await agent.phases() == ["verified"]
+    assert agent.world.noted == [(5, True), (5, False)]
 
 
 async def test_unknown_at_the_end_is_no_success(start: Start) -> None:
