@@ -19,6 +19,9 @@ from agent.model import Event, Labels
 BURST_S = 15.0
 """Repeats of a graphics exception within 15 s are one fault (NVSentinel's burst window for Xid 13)."""
 
+LONGEST_S = 7 * 86400.0
+"""The longest window of a condition."""
+
 MOST_BLAMED = 5
 
 
@@ -87,12 +90,33 @@ def bursts(times: Sequence[float]) -> int:
 def _matching(asked: Asked, round: Round) -> list[Event]:
     """All events asked for, on whatever; looked up once a round."""
     key = ("happened", asked.kind, asked.where, asked.window)
-    if key not in round.memo:
-        events = round.view.events(asked.kind, asked.window)
-        found = [e for e in events if e.trusted and all(known(e, name) in values for name, values in asked.where)]
-        round.memo[key] = sorted(found, key=lambda e: e.time)
-    found_: list[Event] = round.memo[key]
-    return found_
+    found: list[Event] | None = round.memo.get(key)
+    if found is None:
+        groups, begin = _groups(asked.kind, round), round.now - asked.window
+        kinds = next((values for name, values in asked.where if name == "kind"), groups.keys())
+        rest = [(name, values) for name, values in asked.where if name != "kind"]
+        some = [e for kind in kinds for e in groups.get(kind, ()) if e.time > begin]
+        found = [e for e in some if all(known(e, name) in values for name, values in rest)]
+        round.memo[key] = found = sorted(found, key=lambda e: e.time)
+    return found
+
+
+def _groups(kind: str, round: Round) -> dict[str, list[Event]]:
+    """Trusted events by their own kind; made anew only when there is a new one."""
+    key = ("happenings", kind)
+    made: dict[str, list[Event]] | None = round.memo.get(key)
+    if made is None:
+        events = round.view.events(kind, LONGEST_S)
+        made = round.memo[key] = round.lasting(key, (len(events), events[-1] if events else None), lambda: _grouped(events))
+    return made
+
+
+def _grouped(events: Sequence[Event]) -> dict[str, list[Event]]:
+    groups: dict[str, list[Event]] = {}
+    for event in events:
+        if event.trusted:
+            groups.setdefault(str(event.fields.get("kind", "")), []).append(event)
+    return groups
 
 
 def known(event: Event, name: str) -> str:
