@@ -20,6 +20,7 @@ from agent.host.lane import InlineLane
 from agent.model import Event, JsonObject, Sample, Series, labels
 from agent.watch import SourceState
 from tests.fakes.clock import FakeClock
+from tests.fakes.gpusim import Host
 
 TREE = """\
 tree: looked
@@ -187,6 +188,59 @@ def test_cgroups_of_subjects_are_told_to_their_collector(agent: Agent, monkeypat
     assert told
     assert all(cgroup.startswith("/") and pid > 0 for found in told for cgroup, pid in found.items())
     assert told[-1]
+
+
+@pytest.fixture
+def gpus(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, child: subprocess.Popen[bytes]) -> Host:
+    """Two simulated GPUs; the child is on the second one."""
+    (tmp_path / "gpus").mkdir()
+    host = Host(tmp_path / "gpus")
+    for name, value in host.sim.environment().items():
+        monkeypatch.setenv(name, value)
+    host.put(1, **{f"processes__{child.pid}__memory": 1 << 30})
+    return host
+
+
+@pytest.fixture
+def watched(tmp_path: Path, gpus: Host) -> Iterator[Agent]:
+    """An agent that watches them."""
+    plain = configured(tmp_path)
+    section = parse_config(f"collectors: {{gpu: {{library: {gpus.library}}}}}", "c.yaml").collectors
+    config = replace(plain, collectors={**plain.collectors, **section})
+    made = app.build(config, burst=True, clock=FakeClock(), lane=lambda name: InlineLane())
+    yield made
+    made.close()
+
+
+@pytest.mark.real
+async def test_a_gpu_is_diagnosed_with_the_processes_on_it(watched: Agent, child: subprocess.Popen[bytes]) -> None:
+    """By its UUID; it is read every second meanwhile."""
+    cards: Any = watched.collectors["gpu"]
+    read: list[float] = []
+    task = asyncio.get_running_loop().create_task(watched.diagnose(Request(gpu="1", for_s=6.0), lambda text: None))
+    while not task.done():
+        await watched.clock.advance(0.5)  # type: ignore[attr-defined]
+        read.append(cards.interval)
+    assert (await task)["verdict"] in ("ok", "unknown")
+    assert child.pid in {int(dict(kept.labels)["pid"]) for kept in watched.ring.live("process_info")}
+    assert (min(read), cards.interval) == (1.0, 5.0)
+    with pytest.raises(UsageError, match="there are: 0 "):
+        await watched.diagnose(Request(gpu="7"), lambda text: None)
+
+
+@pytest.mark.real
+async def test_whoever_is_on_a_gpu_is_a_subject(
+    watched: Agent, child: subprocess.Popen[bytes], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """However little CPU it burns."""
+    told: list[set[int]] = []
+    monkeypatch.setattr(watched.collectors["processes"], "favour", told.append)
+    for _ in range(12):
+        await watched.watch.round()
+        watched.after_round()
+        await watched.clock.advance(1.0)  # type: ignore[attr-defined]
+    assert {child.pid} in told
+    assert watched.nvml() is not None
 
 
 def test_checking_the_plugins_refuses_what_a_start_would_refuse(tmp_path: Path) -> None:

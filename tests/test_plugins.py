@@ -84,6 +84,16 @@ def test_settings_reach_a_plug_in_with_their_units(tmp_path: Path) -> None:
     assert plugins.probe_settings(MADE_UP, config(tmp_path, "probes: {look: {seconds: 5s}}"))["look"] == {"seconds": 5.0}
 
 
+def test_both_gpu_collectors_use_one_nvml(tmp_path: Path) -> None:
+    """What is said of ``gpu`` holds for ``gpu_health``, which keeps what it has seen in the state folder."""
+    found = plugins.installed()
+    made = plugins.make_collectors(found, config(tmp_path, "state_dir: /s\ncollectors: {gpu: {library: /opt/lib, deadline: 3s}}"))
+    health: Any = made["gpu_health"]
+    assert (health.library, health.deadline, health.state_dir) == ("/opt/lib", 3.0, "/s")
+    alone: Any = plugins.make_collectors(found, config(tmp_path, "collectors: {gpu: {enabled: false}}"))["gpu_health"]
+    assert alone.library == ""
+
+
 def test_a_plug_in_can_be_switched_off(tmp_path: Path) -> None:
     """With its settings left where they are."""
     assert plugins.make_collectors(MADE_UP, config(tmp_path, "collectors: {load: {enabled: false, limit: 7}}")) == {}

@@ -172,3 +172,37 @@ async def test_running_keeps_one_phase_and_counts_skipped_ticks() -> None:
     task.cancel()
     assert kept.last("agent_ticks_skipped_total") == 2.0
     assert 5 <= source.calls <= 8
+
+
+async def test_a_source_can_be_hastened() -> None:
+    """Somebody diagnoses: the next round reads it, whenever it was due by itself."""
+    clock, kept = FakeClock(), Kept()
+    slow, other = Source(one, interval=60.0), Source(one, interval=60.0)
+    watch = Watch({"slow": slow, "other": other}, kept, clock, lambda name: InlineLane())
+    for _ in range(2):
+        await watch.round()
+        await clock.advance(1.0)
+        watch.hasten("slow")
+    await watch.round()
+    assert (slow.calls, other.calls) == (3, 1)
+
+
+async def test_settling_waits_for_readings_that_are_out_and_not_for_ever() -> None:
+    """The doctor wants the state of every source, also of those on a lane of their own."""
+    release = threading.Event()
+
+    def slow() -> list[Sample]:
+        release.wait(10)
+        return one()
+
+    watch = Watch({"slow": Blocking(slow, timeout=20.0)}, Kept(), FakeClock(), Lane)
+    try:
+        await watch.settle(0.0)
+        await watch.round()
+        await watch.settle(0.05)
+        release.set()
+        await watch.settle(10.0)
+        assert [(s.name, s.state) for s in watch.states()] == [("slow", "up")]
+    finally:
+        release.set()
+        watch.close()
