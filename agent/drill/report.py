@@ -15,7 +15,8 @@ Status = Literal["passed", "failed", "skipped", "broken"]
 
 @dataclass(frozen=True)
 class CaseResult:
-    """One drill. ``seconds`` run from the moment the fault is active to the verdict; ``variant`` 0 is the case as written.
+    """One drill. ``seconds`` run from the question to the verdict, ``alert_seconds`` from the fault to the delivered message;
+    ``variant`` 0 is the case as written.
 
     Broken means that the drill itself could not be held (the workload did not come up), which says nothing about the agent.
     """
@@ -32,6 +33,7 @@ class CaseResult:
     drawn: str = ""
     alert: bool | None = None
     tries: int = 1
+    alert_seconds: float | None = None
 
     def as_json(self) -> dict[str, Any]:
         """The result with the keys of the contract first."""
@@ -47,6 +49,7 @@ class CaseResult:
             "variant": self.variant,
             "drawn": self.drawn,
             "alert": self.alert,
+            "alert_seconds": None if self.alert_seconds is None else round(self.alert_seconds, 1),
             "tries": self.tries,
         }
 

@@ -17,6 +17,7 @@ from typing import Any
 from agent.drill import needs
 from agent.drill.case import Case
 from agent.drill.patient import NotHeld, Patient, start_background, start_patient
+from agent.drill.postbox import Told
 from agent.drill.pythons import find_pythons
 from agent.drill.report import CaseResult, Report
 from agent.drill.score import Score, ambient_causes, foreign_causes, foreign_targets, score
@@ -30,14 +31,13 @@ Diagnose = Callable[[list[str], Mapping[str, str]], Awaitable[dict[str, Any]]]
 
 Progress = Callable[[str], None]
 
-Alarm = Callable[[str, int | None, float], Awaitable[bool]]
-"""Waits until the running agent notices a cause on a target by itself, at most so many seconds; whether it did."""
+Alarm = Callable[[str, int | None], Awaitable[Told | float]]
+"""Waits until the running agent has told of a cause on a target by itself: what was delivered, or how long it was waited for."""
 
 Watchman = Callable[[str, Mapping[str, str]], contextlib.AbstractAsyncContextManager[Alarm]]
 """Keeps an agent running on that configuration file, with these variables in its environment (daemon mode)."""
 
 BASELINE_FOR = "5s"
-_ALERT_S = 60.0
 
 
 @dataclass
@@ -170,11 +170,13 @@ async def _examine(
 ) -> CaseResult:
     case, began = variant.case, time.monotonic()
     subject = [] if patient.target is None else ["--pid", str(patient.target)]
+    told = await alarm(case.expect.cause, patient.target) if alarm and case.expect else None
+    asked = time.monotonic()
     try:
         diagnosis = await ward.diagnose(["--config", config, *subject, "--for", case.for_, "--json"], env)
     except AgentError as failed:
-        return _result(variant, Score(False, None, "none", (), f"diagnose failed: {failed}"), time.monotonic() - began, None)
-    took = time.monotonic() - began
+        return _result(variant, Score(False, None, "none", (), f"diagnose failed: {failed}"), time.monotonic() - asked, None)
+    took = time.monotonic() - asked
     patient.drain()
     ambient = ward.ambient or frozenset()
     if not case.control:
@@ -184,15 +186,21 @@ async def _examine(
     judged = score(case, diagnosis, ambient, patient.guilty)
     if patient.fate:  # a probe that kills its target is worse than a wrong answer
         judged = Score(False, judged.rank, judged.culprit, judged.named, f"the workload died meanwhile ({patient.fate})")
-    alerted = await alarm(case.expect.cause, patient.target, _ALERT_S) if alarm and case.expect else None
-    if alerted is False and judged.passed:
-        judged = Score(
-            False, judged.rank, judged.culprit, judged.named, f"the running agent noticed nothing by itself within {_ALERT_S:g} s"
-        )
-    return _result(variant, judged, took, alerted)
+    after = told.at - began if isinstance(told, Told) else None
+    if judged.passed and told is not None and (why := _untold(told)):
+        judged = Score(False, judged.rank, judged.culprit, judged.named, why)
+    return _result(variant, judged, took, None if told is None else after is not None, after)
 
 
-def _result(variant: Variant, judged: Score, seconds: float, alerted: bool | None) -> CaseResult:
+def _untold(told: Told | float) -> str:
+    """What an alert lacks: that it came, or whom it blames, or what to type next."""
+    if isinstance(told, float):
+        return f"the running agent told nobody of it by itself within {told:g} s"
+    lacks = [name for name, said in (("culprit", told.culprit), ("command", told.command)) if not said]
+    return f"the alert names no {' and no '.join(lacks)}" if lacks else ""
+
+
+def _result(variant: Variant, judged: Score, seconds: float, alerted: bool | None, alert_s: float | None = None) -> CaseResult:
     return CaseResult(
         variant.case.id,
         "passed" if judged.passed else "failed",
@@ -205,6 +213,7 @@ def _result(variant: Variant, judged: Score, seconds: float, alerted: bool | Non
         judged.why,
         variant.describe(),
         alerted,
+        alert_seconds=alert_s,
     )
 
 

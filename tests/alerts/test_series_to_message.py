@@ -16,6 +16,7 @@ from agent.engine.incident import Incident
 from agent.engine.incidentbook import Book, Standing
 from agent.engine.incidents import CALM_S, judged
 from agent.engine.rounds import RoundCache
+from agent.engine.windows import STALE_AFTER
 from agent.incidents.sight import Sight
 from agent.model import Sample, Series, labels
 from agent.store.ring import Ring
@@ -33,6 +34,7 @@ causes:
 """
 )
 EVERY = 5.0
+STALE_S = STALE_AFTER  # until then the last value is taken to hold
 SEARCH = (Phase.explicit, Phase.reuse, Phase.generate)  # shrinking half an hour of rounds takes too long
 PIDS = (11, 12)
 QUICK = Alerts(group_wait=10.0, group_interval=30.0, settle=0.0, group_by=("incident",))
@@ -94,9 +96,10 @@ class Chain:
     def take(self, incident: Incident) -> None:
         """As the courier does. It ends only where the last that is known of the process is that it is well, and that is fresh."""
         if incident.ending == "resolved" and incident.updated == self.world.now:
-            at, value = self.known[int(dict(incident.complaints[0].labels)["pid"])]
+            last = max(incident.complaints, key=lambda complaint: complaint.over or 0.0)
+            at, value = self.known[int(dict(last.labels)["pid"])]
             assert value <= 100
-            assert self.world.now - at <= 2 * EVERY
+            assert self.world.now - at <= STALE_S + EVERY
         before = self.world.alerts.get(str(incident.id))
         alert = alert_of(replace(incident, looked=incident.looked or incident.updated), before, self.world.now)
         if before is not None or alert.status == "firing":
