@@ -169,12 +169,9 @@ def _instances(meter: Meter, handle: Any, mig: Any) -> list[dict[str, Any]]:
         entry["gpu_instance"] = meter.ask("nvmlDeviceGetGpuInstanceId", one)
         entry["compute_instance"] = meter.ask("nvmlDeviceGetComputeInstanceId", one)
         if about is not None and memory is not None:
-            entry |= {
-                "slices": about.gpuInstanceSliceCount,
-                "sm": about.multiprocessorCount,
-                "total": memory.total,
-                "other": memory.used,
-            }
+            owned = sum(process.usedGpuMemory or 0 for process in meter.ask("nvmlDeviceGetComputeRunningProcesses", one) or ())
+            entry |= {"slices": about.gpuInstanceSliceCount, "sm": about.multiprocessorCount}
+            entry |= {"total": memory.total, "other": max(0, memory.used - owned)}
         found.append(entry)
     return found
 

@@ -79,7 +79,8 @@ def _record(
     while (at := time.monotonic() - began) <= seconds:
         tell(f"{at:.0f} of {seconds:.0f} s")
         for handle, track in zip(handles, tracks, strict=True):
-            track.append((time.monotonic() - began, figures.moving(meter, handle)))
+            before, seen = time.monotonic(), figures.moving(meter, handle)
+            track.append(((before + time.monotonic()) / 2 - began, seen))
         pause(max(0.0, every - (time.monotonic() - began - at)))
     for number, (gpu, track) in enumerate(zip(gpus, tracks, strict=True)):
         _lay_down(gpu, track, seconds, anonymous)
