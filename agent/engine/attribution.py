@@ -91,7 +91,7 @@ def _explain(draft: Draft, before: Incident, known: Incident, causes: list[JsonO
     after = replace(after, title=title_of(after), severity=severity_of(after))
     after = replace(after, worst=max(after.worst, after.severity))
     if not after.firing:
-        draft.put(after)
+        draft.put(replace(after, severity=before.severity))
         draft.note(after, "explained", _says(root), who)
         return
     after = replace(after, phase=phase_of(after))

@@ -119,8 +119,10 @@ def test_what_a_person_asked_finds_its_incident(life: Life) -> None:
 def test_a_cause_found_after_the_end_is_kept_but_not_told(life: Life) -> None:
     """The process was killed while it was looked into: the answer is worth keeping."""
     life.ends(*MEMORY, to="gone")
-    assert look(life, diagnosis(cause())) == 1
-    assert life.one().root == cause()
+    found = cause(severity="critical")
+    assert look(life, diagnosis(found)) == 1
+    assert life.one().root == found
+    assert life.one().severity is Severity.WARNING
     assert life.told() == ["opened", "gone"]
 
 
