@@ -61,8 +61,8 @@ def test_other_threads_go_on_while_one_waits(nvml: NvmlClient) -> None:
     """The wait keeps nobody out."""
     nvml(LISTEN.format(types=8, gpus="[0]"))
     nvml("kept.update(t=__import__('threading').Thread(target=lambda: raw('nvmlEventSetWait_v2', kept['set'], "
-         "ctypes.byref(N.c_nvmlEventData_t()), 1500), daemon=True)), kept['t'].start()")  # fmt: skip
+         "ctypes.byref(N.c_nvmlEventData_t()), 8000), daemon=True)), kept['t'].start()")  # fmt: skip
     began = time.monotonic()
     for _ in range(20):
         nvml("N.nvmlDeviceGetPowerUsage(h(0))")
-    assert time.monotonic() - began < 1.4
+    assert time.monotonic() - began < 7
