@@ -75,8 +75,12 @@ class Entities:
             return []
         if not tree.each:
             return [()]
-        live = tuple([self.round.live(name) for name in tree.series])
-        found = self.round.lasting(("keys", tree.name), (tree.each, live), lambda: sorted(_bound(tree.each, live)))
+        live = tuple({id(many): many for many in map(self.round.live, tree.series)}.values())  # many names share one list
+        same = ("keys", tree.each, tuple(map(id, live)))
+        found: list[Labels] | None = self.round.memo.get(same)
+        if found is None:
+            found = self.round.lasting(("keys", tree.name), (tree.each, live), lambda: sorted(_bound(tree.each, live)))
+            self.round.memo[same] = found
         if pids is None or tree.each != ("pid",):
             return found
         return [key for key in found if dict(key)["pid"] in pids]
@@ -88,12 +92,15 @@ class Entities:
     def half(self, tree: Tree, turn: int) -> list[Labels]:
         """Every other one of the label sets, by their own checksum; the host's tree is its turn every time."""
         found = self.keys(tree)
-        if not tree.each:
+        if not tree.each or not found:
             return found
-        odd = turn % 2
-        return self.round.lasting(
-            ("half", tree.name, odd), (found,), lambda: [k for k in found if crc32(repr(k).encode()) & 1 == odd]
-        )
+        same, odd = ("half", id(found)), turn % 2
+        half: list[Labels] | None = self.round.memo.get(same)
+        if half is None:
+            half = self.round.memo[same] = self.round.lasting(
+                ("half", tree.name, odd), (found,), lambda: [k for k in found if crc32(repr(k).encode()) & 1 == odd]
+            )
+        return half
 
     def process(self, pid: str) -> Target:
         """A process as a target; its start time makes it unmistakable."""

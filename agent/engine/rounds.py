@@ -112,6 +112,7 @@ class Round:
         self.checks = checks or {}
         self.memo: dict[Any, Any] = {}
         self._columns: dict[tuple[str, Labels], tuple[float, Column | None]] = {}
+        self._sets: list[tuple[list[Labels], Live]] = []
         self._cache = cache
         self._lasting = {} if cache is None else cache.lasting
         if cache is not None:
@@ -154,9 +155,17 @@ class Round:
         key = ("labels", name)
         found: Live | None = self.memo.get(key)
         if found is None:
-            live = list(self.view.labels(name))
-            found = self.memo[key] = self.lasting(key, live, lambda: [(labels, dict(labels)) for labels in sorted(live)])
+            found = self.memo[key] = self._alike(name, list(self.view.labels(name)))
         return found
+
+    def _alike(self, name: str, live: list[Labels]) -> Live:
+        """All series of an entity have the same labels: their names share one list, which is put in order once."""
+        for sets, found in self._sets:
+            if sets == live:
+                return found
+        made = self.lasting(("labels", name), live, lambda: [(labels, dict(labels)) for labels in sorted(live)])
+        self._sets.append((live, made))
+        return made
 
     def lasting(self, key: Any, source: Any, make: Callable[[], T]) -> T:
         """What ``make`` makes of ``source``; later rounds get the same thing while the source equals this one's."""
