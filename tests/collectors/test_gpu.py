@@ -13,8 +13,9 @@ from pathlib import Path
 import pytest
 
 from agent.collectors import gpu, gpu_health
+from agent.collectors._gpu_people import People, sees_all
 from agent.errors import UsageError
-from agent.model import ENTITY_ENDED, Event, Sample
+from agent.model import ENTITY_ENDED, Event, Sample, labels
 from tests.fakes.gpusim import Host
 
 pytestmark = pytest.mark.real
@@ -138,6 +139,62 @@ def test_memory_held_by_a_dead_process_shows(host: Host, cards: gpu.Collector) -
     finally:
         zombie.wait()
     assert told(cards)[0]["gpu_process_alive", "0", str(zombie.pid)] == 0
+
+
+def test_mig_instances_come_and_go(host: Host, cards: gpu.Collector) -> None:
+    """Memory of each under its own name; one that was destroyed ends."""
+    health = gpu_health.Collector(library=host.library)
+    try:
+        host.cut(0, [3, 4])
+        list(health.collect())
+        found = until(cards, lambda found: any(key[0] == "gpu_instance_memory_total_bytes" for key in found))
+        sizes = [value for key, value in found.items() if key[0] == "gpu_instance_memory_total_bytes"]
+        assert len(sizes) == 2
+        assert found["gpu_memory_total_bytes", "0"] >= max(sizes)
+        assert ("gpu_utilization_ratio", "0") not in found
+        host.cut(0, [])
+        list(health.collect())
+        figures, events = told(cards)
+        assert not [key for key in figures if key[0].startswith("gpu_instance")]
+        assert [e.kind for e in events] == [ENTITY_ENDED] * 2
+        assert all("gpu_instance" in dict(e.labels) for e in events)
+    finally:
+        health.close()
+
+
+def test_in_a_container_a_pid_that_cannot_be_seen_is_not_called_dead(tmp_path: Path) -> None:
+    """The real driver names pids of the host; a simulated one names ours."""
+    (tmp_path / "self" / "ns").mkdir(parents=True)
+    (tmp_path / "self" / "ns" / "pid").symlink_to("pid:[4026532999]")
+    assert sees_all(str(tmp_path))
+    (tmp_path / "driver" / "nvidia").mkdir(parents=True)
+    (tmp_path / "driver" / "nvidia" / "version").touch()
+    assert not sees_all(str(tmp_path))
+    own = labels(gpu="0", uuid="GPU-a", pci="0000:18:00.0")
+    names = {i.series.name for i in People(own, str(tmp_path)).read({"procs": [[77, 5, 67]]}, 0.0) if isinstance(i, Sample)}
+    assert "gpu_process_alive" not in names
+    assert "gpu_process_memory_bytes" in names
+
+
+def test_memory_of_one_process_in_several_instances_adds_up() -> None:
+    """NVML lists it once for each; a size it cannot tell is unknown, not zero."""
+    own = labels(gpu="0", uuid="GPU-a", pci="0000:18:00.0")
+    read = People(own).read({"procs": [[os.getpid(), 5, 67], [os.getpid(), 7, 67], [1, None, 67], [0, 9, 67]]}, 0.0)
+    found = {(i.series.name, dict(i.series.labels).get("pid")): i.value for i in read if isinstance(i, Sample)}
+    assert found["gpu_process_memory_bytes", str(os.getpid())] == 12
+    assert ("gpu_process_memory_bytes", "1") not in found
+    assert found["gpu_processes", None] == 2
+
+
+def test_no_utilisation_sample_is_none_until_there_was_one() -> None:
+    """The driver lists only those that were busy; before the first sample it knows nothing."""
+    people = People(labels(gpu="0", uuid="GPU-a", pci="0000:18:00.0"))
+
+    def busy(putil: list[list[int]]) -> list[float]:
+        read = people.read({"procs": [[os.getpid(), 5, 67]], "putil": putil}, 0.0)
+        return [i.value for i in read if isinstance(i, Sample) and i.series.name == "gpu_process_utilization_ratio"]
+
+    assert [busy([]), busy([[os.getpid(), 50]]), busy([])] == [[], [0.5], [0.0]]
 
 
 def test_garbage_is_dropped(host: Host, cards: gpu.Collector) -> None:

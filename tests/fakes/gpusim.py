@@ -11,7 +11,8 @@ from pathlib import Path
 import pytest
 
 from agent.sim import build
-from agent.sim.change import gpus_of
+from agent.sim.board import Board
+from agent.sim.change import cut, gpus_of, set_figure
 from agent.sim.gpu import GpuSim
 from agent.sim.verbs import clear, inject
 
@@ -54,6 +55,16 @@ class Host:
         with self.sim.change() as state:
             inject(state, verb, said)
 
+    def calls(self) -> dict[str, int]:
+        """How often each function was called so far, by any process."""
+        with Board(self.sim.path) as board:
+            return board.calls()
+
+    def cut(self, gpu: int, slices: list[int]) -> None:
+        """MIG: cut it into instances; none: whole again."""
+        with self.sim.change() as state:
+            cut(state["gpus"][gpu], slices)
+
     def mend(self) -> None:
         """No fault any more."""
         with self.sim.change() as state:
@@ -61,8 +72,6 @@ class Host:
 
     def put(self, gpu: object, **figures: object) -> None:
         """Give a GPU other figures; a name's underscores stand for the dots of its path."""
-        from agent.sim.change import set_figure
-
         with self.sim.change() as state:
             for one in gpus_of(state, gpu):
                 for name, value in figures.items():

@@ -221,6 +221,49 @@ def test_what_a_gpu_does_not_support_is_asked_once(host: Host, nvml: Nvml) -> No
     assert nvml.counters.calls - before == 2 * one
 
 
+def test_a_reading_costs_few_calls_and_none_that_sleeps(host: Host, nvml: Nvml) -> None:
+    """NVML is opened once and handles are kept; the call for PCIe throughput sleeps 20 ms a direction and is not made."""
+    read_until(nvml, both)
+    nvml.read("health")
+    before = host.calls()
+    for _ in range(5):
+        nvml.read("fast")
+    made = {name: n - before.get(name, 0) for name, n in host.calls().items() if n > before.get(name, 0)}
+    assert sum(host.calls().get(name, 0) for name in ("nvmlInitWithFlags", "nvmlInit_v2")) == 1
+    assert made["nvmlDeviceGetFieldValues"] == 5 * 2
+    assert not {"nvmlDeviceGetPcieThroughput", "nvmlDeviceGetHandleByIndex_v2", "nvmlDeviceGetName"} & made.keys()
+    assert sum(made.values()) <= 5 * 2 * 22
+
+
+def test_mig_instances_have_memory_of_their_own_and_the_gpu_no_utilisation(host: Host, nvml: Nvml) -> None:
+    """Instances that are made while the agent runs are found; what the mode forbids is not asked again and again."""
+    read_until(nvml, both)
+    host.cut(0, [3, 3])
+    nvml.read("health")
+    values = nvml.read("fast").gpus[0].values or {}
+    assert values["util"] is None
+    assert [(one["gi"] is not None, one["total"] > 0, bool(one["uuid"])) for one in values["mig"]] == [(True, True, True)] * 2
+    before = host.calls()
+    nvml.read("fast")
+    again = {name: n - before.get(name, 0) for name, n in host.calls().items()}
+    assert again["nvmlDeviceGetUtilizationRates"] == 1  # of the other GPU
+    host.cut(0, [])
+    nvml.read("health")
+    values = nvml.read("fast").gpus[0].values or {}
+    assert (values["util"], "mig" in values) == (0, False)
+
+
+def test_the_fabric_is_asked_in_the_form_the_driver_knows(host: Host, nvml: Nvml) -> None:
+    """The versioned struct came with driver 550; without it the plain one is tried, once."""
+    read_until(nvml, both)
+    assert (nvml.read("health").gpus[0].values or {})["fabric"] == [3, 0]
+    host.break_("unsupported", {"gpu": "all", "call": "DeviceGetGpuFabricInfoV"})
+    nvml.release()
+    nvml.resume()
+    assert (read_until(nvml, both, "health").gpus[0].values or {})["fabric"] == [3, 0]
+    assert "fabric" in (nvml.read("health").gpus[0].values or {})
+
+
 def test_no_samples_yet_is_no_error_and_is_asked_again(host: Host, nvml: Nvml) -> None:
     """NOT_FOUND is what the driver says before the first sample."""
     host.break_("no-samples")
