@@ -4,15 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from typing import Any
 
 from agent.engine.impact import of_causes, union
-from agent.engine.incident import Complaint, Incident, Key
+from agent.engine.incident import Incident, Key
 from agent.engine.incidentbook import Book, Draft, Step
 from agent.engine.incidents import close, phase_of, severity_of
 from agent.engine.naming import title_of
 from agent.engine.overlap import place_of, shares
 from agent.engine.trees import RuleSet
 from agent.model import JsonObject
+
+_THINGS = frozenset({"process", "device", "gpu", "mount", "link", "cgroup", "unit", "peer"})
+"""Kinds of culprits that are one thing on a host; a line of code may be at work in many programs."""
 
 Leads = Callable[[str], tuple[str, ...]]
 """All causes a cause may bring about, directly or through others."""
@@ -152,25 +156,35 @@ def _one(explained: Incident, other: Incident) -> bool:
     place = place_of(root["target"])
     if other.root is not None:
         there = place_of(other.root["target"])
-        return (other.root["id"] == root["id"] and shares(place, there)) or (
-            other.root["id"] in root["consequences"] and place.overlaps(there)
-        )
+        if other.root["id"] == root["id"]:
+            return shares(place, there) or bool(_blamed(root) & _blamed(other.root))
+        return other.root["id"] in root["consequences"] and place.overlaps(there)
     return any(shares(place, c.place) for c in other.active) or (
         all(c.tree in root["symptoms"] and place.overlaps(c.place) for c in other.active)
     )
 
 
+def _blamed(cause: JsonObject) -> set[tuple[Any, ...]]:
+    """Who else than the sufferer is to blame: two that suffer from one neighbour, or one disk, have one root cause."""
+    own = cause["target"].get("pid")
+    return {
+        (c["kind"], c["pid"]) if c.get("pid") else (c["kind"], c["name"], c.get("uuid"), c.get("pci"), c.get("address"))
+        for c in cause["culprits"]
+        if c["kind"] in _THINGS and not (own and c.get("pid") == own)
+    }
+
+
 def _join(draft: Draft, first: Incident, second: Incident, explained: Incident) -> None:
-    """The second one ends in the first, which takes over all that it has; the explained one's root cause is theirs."""
-    complaints: tuple[Complaint, ...] = (*first.complaints, *second.active)
+    """The second one ends in the first, which takes over all that it has, and the root cause unless it knows that one already."""
+    speaks = explained if _news(first, explained) else first
     joined = replace(
         first,
-        complaints=complaints,
-        causes=explained.causes,
-        possible=explained.possible,
-        ruled_out=explained.ruled_out,
-        not_checked=explained.not_checked,
-        leads_to=explained.leads_to,
+        complaints=(*first.complaints, *second.active),
+        causes=speaks.causes,
+        possible=speaks.possible,
+        ruled_out=speaks.ruled_out,
+        not_checked=speaks.not_checked,
+        leads_to=speaks.leads_to,
         looked=explained.looked,
         since=min(first.since, second.since),
         impact=union(first.impact, second.impact),
@@ -181,13 +195,18 @@ def _join(draft: Draft, first: Incident, second: Incident, explained: Incident) 
     )
     joined = replace(joined, severity=severity_of(joined), title=title_of(joined), phase=phase_of(joined))
     joined = replace(joined, worst=max(joined.worst, joined.severity))
-    told = joined.severity != first.severity or joined.root != first.root
-    root = joined.root
-    said = f"has the same root cause as #{second.id}: {root['id'] if root else ''}"
-    if told:
+    said = f"#{second.id} is part of this: {joined.causes[0]['id']}"
+    if joined.severity != first.severity or first.root is None or first.root["id"] != joined.causes[0]["id"]:
         draft.tell(joined, "diagnosed" if first.root is None else "changed", said)
     else:
         draft.put(joined)
         draft.note(joined, "took in", said)
     over = tuple(replace(c, over=draft.now, ended="merged") for c in second.complaints)
     close(draft, replace(second, complaints=over, remedies=0), "merged", f"is part of #{first.id}", into=first.id)
+
+
+def _news(first: Incident, explained: Incident) -> bool:
+    """Whether the root cause says more than the same of another sufferer."""
+    old, new = first.root, explained.root
+    assert new is not None
+    return old is None or old["id"] != new["id"] or old["target"] == new["target"]

@@ -150,6 +150,25 @@ def test_one_that_is_only_a_consequence_is_taken_in(life: Life) -> None:
     assert life.one(1).root == root
 
 
+@pytest.mark.parametrize(
+    ("first", "second", "one"),
+    [
+        ({"kind": "process", "name": "hog", "pid": 50}, {"kind": "process", "name": "hog", "pid": 50}, True),
+        ({"kind": "process", "name": "hog", "pid": 50}, {"kind": "process", "name": "hog", "pid": 51}, False),
+        ({"kind": "device", "name": "sda"}, {"kind": "device", "name": "sda"}, True),
+        ({"kind": "code", "name": "f", "file": "a.py", "line": 1}, {"kind": "code", "name": "f", "file": "a.py", "line": 1}, False),
+        ({"kind": "process", "name": "self", "pid": 7}, {"kind": "process", "name": "self", "pid": 9}, False),
+    ],
+)
+def test_two_that_suffer_from_one_neighbour_are_one(life: Life, first: JsonObject, second: JsonObject, one: bool) -> None:
+    """The same cause with the same thing to blame; the same line of code in two programs is two faults."""
+    life.fires("memory", process(9))
+    look(life, diagnosis(cause(culprits=[first])))
+    look(life, diagnosis(cause(pid=9, culprits=[second])), ("memory", labels(pid=9)))
+    assert (life.one(2).ending == "merged") is one
+    assert {c.key[1] for c in life.one(1).active} == ({labels(pid=7), labels(pid=9)} if one else {labels(pid=7)})
+
+
 def test_strangers_stay_apart(life: Life) -> None:
     """Another process with the same kind of trouble has an incident of its own."""
     life.fires("memory", process(9))
