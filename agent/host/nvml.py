@@ -26,7 +26,7 @@ CALL_S = 1.5
 """Deadline of one call: with a reading a second a hang is noticed within three. Healthy calls take 0.01 to 20 ms; one that waits
 for the GPU's own processor (GSP) takes 6 s and fails."""
 OPEN_S = 10.0
-"""Deadline of nvmlInit: without persistence mode it starts every GPU anew, about 1.5 s each."""
+"""Deadline of a call while NVML is opened: without persistence mode each GPU is started anew, which takes 1.5 s and more."""
 ALL_CALLS = 3
 """All calls of a reading together may take so many times the deadline of one."""
 PATIENCE_S = 2.5

@@ -28,6 +28,10 @@ SLICE_S = 0.25
 """How often the beacon is looked at while an answer is awaited; the first look is at the call's deadline or so soon."""
 DEATH_S = 0.1
 """A process that outlives SIGKILL by so long is stuck in the driver."""
+OPENING = ("nvmlInit", "nvmlDeviceGetHandleByIndex")
+"""Without persistence mode these start the GPU, which takes 1.5 s and more."""
+STARTS = 3
+"""A process may take so many times the deadline of opening until it is open: many GPUs are started one after the other."""
 MOST_BYTES = 4 << 20
 START = "import sys; sys.path[:0] = {path!r}; from agent.host.nvml_worker import main; main({options!r})"
 
@@ -86,8 +90,8 @@ class Child:
     def receive(self, patience: float, call_s: float, open_s: float) -> Reply | None:
         """The next answer, or None after ``patience`` seconds.
 
-        :class:`TimedOut` as soon as one call takes longer than ``call_s`` (``open_s`` for nvmlInit and the start itself),
-        :class:`Died` if the process ended.
+        :class:`TimedOut` as soon as one call takes longer than ``call_s`` (``open_s`` until it is open), :class:`Died` if the
+        process ended.
         """
         until = time.monotonic() + patience
         while (reply := self._message()) is None:
@@ -106,9 +110,9 @@ class Child:
     def _check(self, now: float, call_s: float, open_s: float) -> None:
         where = self.beacon.where()
         if where is None:
-            if self.opened is None and now - self.began > open_s:
+            if self.opened is None and now - self.began > STARTS * open_s:
                 raise TimedOut(Where(wire.NO_GPU, "start", self.began))
-        elif now - where.since > (open_s if where.call == "nvmlInit" else call_s):
+        elif now - where.since > (open_s if self.opened is None or where.call in OPENING else call_s):
             raise TimedOut(where)
 
     def _message(self) -> Reply | None:

@@ -106,17 +106,32 @@ def test_a_gpu_to_skip_is_not_touched(tmp_path: Path) -> None:
 def test_a_call_past_its_deadline_is_named_with_its_gpu(tmp_path: Path) -> None:
     """While a NVML call hangs the answer is not waited for; killing it helps where the kernel allows it."""
     host = Host(tmp_path)
-    host.break_("hang", {"gpu": 1, "call": "DeviceGetName"})
     child = Child(host.file, env=host.env)
+    assert child.receive(OPEN_S, 1.0, OPEN_S) is not None
+    host.break_("hang", {"gpu": 1, "call": "DeviceGetPowerUsage"})
+    child.send({"do": "fast", "skip": []})
     with pytest.raises(TimedOut) as late:
         child.receive(OPEN_S, 0.2, OPEN_S)
-    assert (late.value.during.gpu, late.value.during.call) == (1, "nvmlDeviceGetName")
+    assert (late.value.during.gpu, late.value.during.call) == (1, "nvmlDeviceGetPowerUsage")
     past = Past()
     past.dismiss(child, hangs=True)
     deadline = time.monotonic() + 5.0
     while past.stuck and time.monotonic() < deadline:
         past.reap()
     assert not past.stuck
+
+
+@pytest.mark.real
+def test_a_gpu_that_takes_seconds_to_start_is_no_hang(tmp_path: Path) -> None:
+    """Without persistence mode the first call to each GPU starts it; only while NVML is opened is that much time given."""
+    host = Host(tmp_path)
+    host.break_("slow", {"seconds": "0.5s", "call": "DeviceGetHandleByIndex_v2"})
+    child = Child(host.file, env=host.env)
+    opened = child.receive(OPEN_S, 0.1, OPEN_S)
+    assert opened is not None
+    assert len(opened["list"]) == 2
+    child.hang_up()
+    assert child.ended(5.0)
 
 
 @pytest.mark.real
