@@ -37,29 +37,33 @@ class Member:
     of at most 64 threads has them summed over its threads, never falling.
     """
 
-    __slots__ = ("_base", "_board", "_due", "_files", "_fresh", "_kin", "_sums", "keep_until", "p", "subject")
+    __slots__ = ("_base", "_due", "_files", "_fresh", "_kin", "_sums", "board", "keep_until", "p", "subject")
 
     def __init__(self, p: Proc, proc: str, boot: float) -> None:
         self.p = p
         self._base = base = f"{proc}/{p.pid}"
         self._files = {name: KeptFile(f"{base}/{name}", 2048) for name in ("status", "io", "schedstat")}
-        self._board = Board(labels(pid=p.pid))
+        self.board = Board(labels(pid=p.pid))
         self._kin = (-1, -1)
         self._sums = ThreadSums(base)
         self._fresh = True
-        self._due = False  # it moved after the last close look
+        self._due = True  # it moved after the last close look
         self.keep_until = 0.0
         self.subject = -1  # pid of the root that process_info tells
-        self._board.put({"process_start_time_seconds": boot + p.start / TICKS} | _limit(base))
+        self.board.put({"process_start_time_seconds": boot + p.start / TICKS} | _limit(base))
 
     def name(self, **told: str | int) -> None:
         """Set the labels of ``process_info``."""
-        self._board.add(Sample(Series("process_info", labels(**told)), 1.0))
+        self.board.add(Sample(Series("process_info", labels(**told)), 1.0))
 
     def close(self) -> None:
         """Give the descriptors back."""
         for file in self._files.values():
             file.close()
+
+    def wants(self, tick: int) -> bool:
+        """Whether it is to be looked at although it has not moved."""
+        return self._due or (tick + self.p.pid) % QUIET_EVERY == 0
 
     def look(self, moved: bool, pinned: bool, tick: int) -> None:
         """Read what is due: all of it if the process is busy or pinned, else now and then."""
@@ -74,15 +78,14 @@ class Member:
             self._due = False
             self._from_files(pinned)
 
-    def figures(self, children: int, zombies: int) -> Board:
-        """All figures as they stand."""
+    def count_kin(self, children: int, zombies: int) -> None:
+        """Take over how many children it has, and how many of them have ended."""
         if self._kin != (children, zombies):
             self._kin = (children, zombies)
-            self._board.put({"process_children": children, "process_zombie_children": zombies})
-        return self._board
+            self.board.put({"process_children": children, "process_zombie_children": zombies})
 
     def _from_stat(self, p: Proc) -> None:
-        self._board.put(
+        self.board.put(
             {
                 "process_cpu_seconds_total": p.cpu / TICKS,
                 "process_resident_bytes": p.rss * PAGE,
@@ -115,7 +118,7 @@ class Member:
         self.p.sizes = (anon, swapped, fds, self.p.rss)
         if self.p.owner is not None:
             self.p.owner.count(self.p)
-        self._board.put(values)
+        self.board.put(values)
 
     def _add_waits(self, voluntary: int, involuntary: int, pinned: bool, values: dict[str, float]) -> None:
         parts = self._read("schedstat").split()

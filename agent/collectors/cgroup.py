@@ -22,6 +22,8 @@ from agent.model import ENTITY_ENDED, Event, Item, Metric, labels
 
 RENEW_EVERY = 10
 """Limits are read again, and a cgroup that used no CPU is looked at in full, every so many readings."""
+BUSY_EVERY = 2
+"""One that did use some is looked at in full every so many readings: memory.stat takes as long as all else together."""
 RETRY_EVERY = 30
 """A cgroup without a folder is looked for again after so many readings."""
 GONE = frozenset((errno.ENODEV, errno.ENOENT))
@@ -46,13 +48,16 @@ class Group:
         self._others = others
         self._boards = (Board(self.labels), Board(self.labels))  # what is read each time, and what only when it may have moved
         self._age = 0
+        self._due = False  # it used CPU after the last look in full
 
     def read(self) -> Iterable[Board]:
         """Figures now; OSError once the cgroup is gone. One that used no CPU keeps its figures, but its tasks may still wait."""
         always, others = self._boards
         always.replace(_read(self._time, self._pressure))
         renew = self.renews
-        if renew or self._time is None or self._time.moved:
+        self._due = self._due or self._time is None or self._time.moved
+        if renew or (self._due and self._age % BUSY_EVERY == 0):
+            self._due = False
             if renew:
                 for reader in self._others:
                     reader.renew()

@@ -186,8 +186,10 @@ class Collector:
         for pid, member in subjects.members.items():
             if member.subject != member.p.owner.root.pid:
                 self._name(member)
-            member.look(pid in moved, pid in pinned, sweep.ticks)
-            out.append(member.figures(len(children.get(pid, ())), zombies.get(pid, 0)))
+            if pid in moved or pid in pinned or member.wants(sweep.ticks):
+                member.look(pid in moved, pid in pinned, sweep.ticks)
+            member.count_kin(len(children.get(pid, ())), zombies.get(pid, 0))
+            out.append(member.board)
         subjects.read_others()
         for subject in subjects.by_root.values():
             out.append(subject.sum())
