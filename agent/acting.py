@@ -14,9 +14,12 @@ from pathlib import Path
 from typing import Any
 
 from agent import actions as actions_room
-from agent import data, registry
+from agent import data, past, registry
+from agent.actions._hook import Hook
 from agent.app import Agent
 from agent.config import Config, settings
+from agent.engine import looks
+from agent.engine.diagnose import Scope
 from agent.engine.incident import Incident, plain
 from agent.errors import AgentError, ConfigError, Problem, Problems, Unavailable
 from agent.host import nvml, procs
@@ -98,21 +101,35 @@ class View:
         book = self._desk.book
         return book.incidents.get(self._desk.survivor(book, run.incident))
 
-    def facts(self, run: Run, now: float) -> Facts:
+    def facts(self, run: Run, now: float, *, anew: bool = False) -> Facts:
         """Incident, cause, symptom and target as they are now."""
-        incident = self._incident(run)
-        cause = next((c for c in incident.causes if c["id"] == run.cause), None) if incident is not None else None
-        symptom = self._agent.judged.symptoms.get(run.key)
+        incident, symptom = self._incident(run), self._agent.judged.symptoms.get(run.key)
+        stands = symptom is not None and now - self._agent.judged.at < SEEN_S
         looked = incident.looked if incident is not None and incident.looked is not None else 0.0
         return Facts(
             now=now,
             incident_open=incident is not None and incident.firing,
-            lo=None if cause is None else float(cause["confidence"]["lo"]),
-            judged_at=looked,
-            complete=symptom is not None and not symptom.missing and now - self._agent.judged.at < SEEN_S,
+            lo=self._anew(run) if anew else self._known(run, incident),
+            judged_at=now if anew else self._agent.judged.at if stands else looked,
+            complete=stands and symptom is not None and not symptom.missing,
             target_there=_there(run.target),
             uid=_uid(run.target),
         )
+
+    @staticmethod
+    def _known(run: Run, incident: Incident | None) -> float | None:
+        causes = incident.causes if incident is not None else ()
+        return next((float(c["confidence"]["lo"]) for c in causes if c["id"] == run.cause), None)
+
+    def _anew(self, run: Run) -> float | None:
+        """The cause's ``lo`` by the samples of this moment; closer looks count for a quarter of an hour."""
+        view = self._agent.ring.at(self._agent.ring.now)
+        target, pids = past.aim(view, run.target.pid, gone_is_host=True)
+        seen = looks.answers(view.events(looks.LOOK, looks.FRESH_S))
+        assessment = past.settle(self._agent.rules, view, Scope(target, pids), seen)
+        found = (*assessment.causes, *assessment.consequences, *assessment.elsewhere)
+        same = [f for f in found if f.id == run.cause and (f.target.pid, f.target.uuid) == (run.target.pid, run.target.uuid)]
+        return same[0].confidence.lo if same else None
 
     def helped(self, run: Run) -> bool | None:
         """Over for it, and for its kin: a restarted worker that leaks again did not get well by having a new pid."""
@@ -238,7 +255,10 @@ def build(config: Config, shelf: Shelf, agent: Agent, desk: Desk, state: State) 
         kind = shelf.kinds.get(name)
         if kind is None:
             raise WillNot(f"there is no action '{name}' any more")
-        return kind(target=target, reach=reached, **_converted(kind, given))
+        settings_ = _converted(kind, given)
+        if issubclass(kind, Hook) and not settings_.get("url"):  # type: ignore[arg-type]
+            settings_["url"] = config.playbooks.webhook
+        return kind(target=target, reach=reached, **settings_)
 
     carrier = Carrier(state, view, agent.clock, make, reach, lambda at, now: tables.house(at, now, state.losses))
     return Remedy(state, shelf.playbooks, config.playbooks.ceiling, view, agent.clock, carrier)

@@ -89,9 +89,10 @@ class KernelLog:
 
 @dataclass(frozen=True)
 class Playbooks:
-    """The most any playbook may do on this host, whatever it asks for itself."""
+    """The most any playbook may do on this host, whatever it asks for itself; where tickets and scaling are asked for."""
 
     ceiling: Literal["dry-run", "propose", "auto"] = "dry-run"
+    webhook: str = field(default="", repr=False)
 
 
 @dataclass(frozen=True)
@@ -271,6 +272,7 @@ def show(config: Config) -> dict[str, Any]:
     shown["receivers"] = f"{len(config.receivers)} configured"
     shown["artifacts"]["dir"] = config.artifacts_dir
     shown["recorder"]["dir"] = config.recording_dir
+    shown["playbooks"]["webhook"] = "configured" if config.playbooks.webhook else ""
     return shown
 
 

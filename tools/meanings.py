@@ -39,7 +39,8 @@ CONFIG_KEYS = {
     "alerts.digest.severity": "What belongs into it.",
     "alerts.digest.at": "When it is sent.",
     "alerts.digest.zone": "Time zone of that time.",
-    "playbooks.ceiling": "The most a playbook may do.",
+    "playbooks.ceiling": "The most a playbook may do: see [playbooks.md](playbooks.md).",
+    "playbooks.webhook": "Address that tickets and scaling are asked of, for playbooks that name none of their own. Not shown.",
     "budget.cpu": "Share of one core. The agent logs once when it and its probes took more over a minute, and once when they "
     "are back within.",
     "budget.history": "How far back the memory reaches. A rule with a longer window gets a warning when it is loaded.",

@@ -17,6 +17,11 @@ from agent.errors import AgentError
 READER_GONE = 141  # as a program that SIGPIPE ends: whoever reads us has left, and no other code would be true
 
 SHORT = {
+    "playbooks": "what could be done on this host, to what, and why not",
+    "pause": "keep playbooks from acting for a while",
+    "deny": "refuse what a playbook proposes",
+    "audit": "who decided and did what, and whether the record is whole",
+    "approve": "agree to what a playbook proposes",
     "alerts": "what was told to whom, and whether messages arrive",
     "config": "check, show or write the configuration",
     "diagnose": "find the root cause, now",

@@ -52,7 +52,7 @@ class World:
     refuses: dict[str, Exception] = field(default_factory=dict)
     noted: list[tuple[int, bool]] = field(default_factory=list)
 
-    def facts(self, run: Run, now: float) -> Facts:
+    def facts(self, run: Run, now: float, *, anew: bool = False) -> Facts:
         return replace(self.base, now=now, judged_at=now - 1)
 
     def helped(self, run: Run) -> bool | None:

@@ -1,0 +1,22 @@
+"""``anfl-agent approve``: decide about what a playbook proposes."""
+
+from __future__ import annotations
+
+import click
+
+from agent.cli._agent import post
+from agent.cli._output import print_json
+
+
+@click.command("approve")
+@click.argument("number", type=click.IntRange(1), metavar="RUN")
+@click.option("--json", "as_json", is_flag=True, help="JSON on stdout.")
+@click.pass_context
+def command(ctx: click.Context, number: int, as_json: bool) -> int:
+    """Agree that RUN is carried out. The guard is asked once more before anything is touched."""
+    told = post(ctx, "/v1/playbook", {"verb": "approve", "id": number})
+    if as_json:
+        print_json(told)
+    else:
+        click.echo(f"run {number} is {told['run']['phase']}; agreed: {', '.join(told['run']['approvals'])}")
+    return 0
