@@ -84,6 +84,12 @@ class Agent:
                 found.setdefault(known["cgroup"], int(known["pid"]))
         cgroups.watch(found)  # type: ignore[attr-defined]
 
+    def use_tables(self) -> None:
+        """What Xids and kernel events mean is read anew when it is next needed: at the start, and when rules were reloaded."""
+        kernel_log: Any = self.collectors.get("kernel_log")
+        if kernel_log is not None:
+            kernel_log.use(lambda: plugins.kernel_tables(self.config, keep=not self.burst))
+
     def _name_gpus(self) -> None:
         """The kernel names GPUs by PCI address; NVML knows their index and UUID."""
         kernel_log: Any = self.collectors.get("kernel_log")
@@ -282,12 +288,11 @@ def build(
     if not burst:
         cache.keep()
     watch = Watch(collectors, _sink(ring), clock, lane, BURST_PERIOD_S)
-    kernel_log: Any = collectors.get("kernel_log")
-    if kernel_log is not None:
-        kernel_log.use(lambda: plugins.kernel_tables(config, keep=not burst))
     investigator = Investigator(rules, found.probes, plugins.probe_settings(found, config), clock)
     investigator.note = lambda look: ring.add(ring.now, [look])
-    return Agent(config, clock, ring, watch, collectors, found, rules, investigator, lane, burst)
+    agent = Agent(config, clock, ring, watch, collectors, found, rules, investigator, lane, burst)
+    agent.use_tables()
+    return agent
 
 
 def check_plugins(config: Config) -> None:

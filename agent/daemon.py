@@ -207,6 +207,7 @@ class Daemon:
         else:
             self._reloaded = True
             self.agent.rules = self.agent.investigator.rules = rules
+            self.agent.use_tables()
             self.agent.judged = JudgeState(
                 self.agent.judged.at, {key: s for key, s in self.agent.judged.symptoms.items() if key[0] in rules.trees}
             )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import ClassVar
@@ -15,12 +16,15 @@ from agent.engine.kernel import kmsg, show
 from agent.engine.kernel.reader import KINDS, Reader
 from agent.engine.kernel.record import Happening, Record
 from agent.engine.kernel.tables import FILES, Tables, load_tables
+from agent.errors import AgentError
 from agent.host.clock import Clock, SystemClock
 from agent.host.kmsg import DEVICE, Device, File
 from agent.host.mounts import LIMIT, parse_mountinfo
 from agent.host.procfs import read_once
 from agent.host.text import clean
 from agent.model import Event, Labels, Metric, Sample, Series, labels
+
+log = logging.getLogger("anfl.kernel-log")
 
 BATCH = 500
 LOOK_EVERY_S = 60.0
@@ -74,7 +78,10 @@ class Collector:
             self._tally.add("kernel_events_total", labels(kind=kind))
 
     def use(self, read: Callable[[], Tables]) -> None:
-        """Where the tables come from, a site's changes included; else as shipped. ``read`` is called when they are first needed."""
+        """Where the tables come from, a site's changes included; else as shipped.
+
+        ``read`` is called when they are first needed, and again after the next ``use``.
+        """
         self._read_tables, self._tables = read, None
 
     def know_gpus(self, gpus: Mapping[str, tuple[str, str]]) -> None:
@@ -143,7 +150,11 @@ class Collector:
     def tables(self) -> Tables:
         """The tables in force; read when first needed."""
         if self._tables is None:
-            self._tables = self._read_tables()
+            try:
+                self._tables = self._read_tables()
+            except AgentError as wrong:  # a site's file went wrong after it was checked: the log is read all the same
+                log.error("the kernel log's tables cannot be read, the shipped ones are used: %s", str(wrong).replace("\n", " · "))
+                self._tables = shipped_tables()
         return self._tables
 
     # ------------------------------------------------------------------------------------------ telling

@@ -10,12 +10,14 @@ from pathlib import Path
 import pytest
 
 from agent.collectors.kernel_log import Collector
-from agent.engine.kernel.tables import FILES, load_tables
-from agent.errors import Unavailable
+from agent.engine.kernel.tables import FILES, Tables, load_tables
+from agent.errors import AgentError, Unavailable
 from agent.model import Event, Sample
 from tests.fakes.clock import FakeClock
 
 XID = "NVRM: Xid (PCI:0000:3b:00): {}, pid=7, name=train, Ch 00000008"
+RULES = Path(__file__).parents[2] / "rules"
+SHIPPED = {str(RULES / name): (RULES / name).read_text() for name in FILES}
 UUID = "GPU-509665ad-b600-ac93-3616-d754b23d636d"
 
 
@@ -192,11 +194,24 @@ def test_a_filesystem_is_named_by_its_mount(log: Log, tmp_path: Path) -> None:
 
 def test_a_site_rates_an_xid_otherwise(log: Log) -> None:
     """The tables in force are asked, shipped ones only by default."""
-    rules = Path(__file__).parents[2] / "rules"
-    base = {str(rules / name): (rules / name).read_text() for name in FILES}
-    log.collector.use(lambda: load_tables(base, {"rules.d/xid.yaml": "xids:\n  79: {level: warn, class: hardware}\n"}))
+    log.collector.use(lambda: load_tables(SHIPPED, {"rules.d/xid.yaml": "xids:\n  79: {level: warn, class: hardware}\n"}))
     _, (event,) = log.tick(XID.format(79))
     assert (event.fields["level"], event.fields["class"]) == ("warn", "hardware")
+
+
+def test_a_table_gone_wrong_does_not_blind_the_agent(log: Log, caplog: pytest.LogCaptureFixture) -> None:
+    """The shipped ones are used, and the log says why; after a reload the site's are tried again."""
+
+    def broken() -> Tables:
+        raise AgentError("rules.d/xid.yaml:1:1: not valid YAML")
+
+    log.collector.use(broken)
+    _, (event,) = log.tick(XID.format(79))
+    assert event.fields["class"] == "bus"
+    assert "not valid YAML" in caplog.text
+    log.collector.use(lambda: load_tables(SHIPPED, {"rules.d/xid.yaml": "xids:\n  79: {class: hardware}\n"}))
+    _, (event,) = log.tick(XID.format(79).replace("pid=7", "pid=8"))
+    assert event.fields["class"] == "hardware"
 
 
 def test_no_log_no_collector(tmp_path: Path) -> None:
