@@ -12,6 +12,12 @@ AGENT = TESTS.parent / "agent"
 ELSEWHERE = {
     # file: the tests that hold it, and why they are not its own
     "__main__.py": ("acceptance/test_bad_input.py", "every call there goes through it"),
+    "alerts/addresses.py": ("alerts/test_senders.py", "addresses are read when something is sent"),
+    "alerts/answers.py": ("alerts/test_courier.py", "what people ask of a running courier"),
+    "alerts/notifier.py": ("alerts/test_apprising.py", "the process that is asked there"),
+    "alerts/outbox.py": ("alerts/test_plan.py", "every plan there goes through it and its tables"),
+    "alerts/routing.py": ("alerts/test_plan.py", "and cli/test_alerts.py: routes decide who is told"),
+    "alerts/trouble.py": ("alerts/test_courier.py", "receivers in trouble are the courier's"),
     "cli/doctor.py": ("reports/test_doctor.py", "it prints the checks"),
     "cli/drill.py": ("drill/test_runner.py", "it prints the runner's report"),
     "cli/files.py": ("cli/test_cli.py", "it prints what agent/data.py finds"),
@@ -40,6 +46,8 @@ ELSEWHERE = {
 }
 ACROSS = {
     # tests of what no single file does
+    "alerts/test_kills.py",
+    "alerts/test_series_to_message.py",
     "acceptance/test_bad_input.py",
     "acceptance/test_unit.py",
     "cli/test_cli.py",
