@@ -18,6 +18,7 @@ from agent.host.clock import Clock, SystemClock
 from agent.host.nvml import Nvml
 from agent.host.nvml_driver import Holder, holders
 from agent.host.nvml_gpu import GpuState, Reading, address
+from agent.host.nvml_wire import DRIVER_NOT_LOADED
 from agent.host.text import clean
 from agent.model import ENTITY_ENDED, Event, Labels, Metric, Sample, Series, labels
 
@@ -113,8 +114,8 @@ class Collector:
     # ------------------------------------------------------------------------------------------ how many
 
     def _count(self, reading: Reading, seen: Seen, now: float) -> Iterator[Sample | Event]:
-        """Those that answer or merely hang are there; those that are lost or not named are not."""
-        there = [g for g in reading.gpus if not g.lost]
+        """Those that answer or merely hang are there; those that are lost or not named are not, and none without a driver."""
+        there = [g for g in reading.gpus if not g.lost and reading.code != DRIVER_NOT_LOADED]
         if reading.up:
             seen.note(_known(g) for g in there)
         expected = self.expected or max(seen.most, len(self._nvml.boards()) if self._nvml is not None else 0)

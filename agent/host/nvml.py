@@ -138,7 +138,9 @@ class Nvml:
         gpus = self._roster.states(values or {}, time.monotonic())
         hung = self._status == "hung" or any(g.hung for g in gpus)
         status: Status = "released" if self._released > time.monotonic() else self._status
-        return Reading(status, self._why, hung, self._code == wire.VERSION_MISMATCH or self._library.differs(), self._driver, gpus)
+        return Reading(
+            status, self._why, hung, self._code == wire.VERSION_MISMATCH or self._library.differs(), self._driver, gpus, self._code
+        )
 
     def _count(self, reply: Reply) -> None:
         calls, seconds = reply["calls"], reply["seconds"]

@@ -73,7 +73,7 @@ Status = Literal["starting", "up", "down", "hung", "released"]
 
 @dataclass(frozen=True)
 class Reading:
-    """How NVML stands and what it said. ``up`` is None while it is not known yet, or NVML was released."""
+    """How NVML stands and what it said; ``code`` is NVML's for why it cannot be opened, 0 for none."""
 
     status: Status
     why: str = ""
@@ -81,6 +81,7 @@ class Reading:
     mismatch: bool = False
     driver: str = ""
     gpus: tuple[GpuState, ...] = ()
+    code: int = 0
 
     @property
     def up(self) -> bool | None:

@@ -26,6 +26,8 @@ def host(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Host:
     made = Host(tmp_path)
     for name, value in made.sim.environment().items():
         monkeypatch.setenv(name, value)
+    monkeypatch.setattr("agent.host.nvml_gpu.FIRST_PAUSE_S", 0.2)
+    monkeypatch.setattr("agent.host.nvml_driver.LOOK_EVERY_S", 0.0)
     return made
 
 
@@ -130,6 +132,19 @@ def test_where_gpus_were_seen_before_a_missing_driver_is_a_finding(host: Host, t
         assert (found["gpus_present",], found["gpus_expected",]) == (0, 1)
     finally:
         health.close()
+
+
+@pytest.mark.real
+def test_a_driver_that_was_unloaded_takes_its_gpus_with_it(host: Host, health: gpu_health.Collector) -> None:
+    """They are missed until it is back; a driver that merely hangs has them still."""
+    host.break_("unload")
+    assert health._nvml is not None
+    health._nvml.release()  # nobody can unload it before
+    health._nvml.resume()
+    found = until(health, lambda found: found.get(("gpus_present",)) == 0)
+    assert found["gpus_expected",] == 2
+    host.mend()
+    until(health, lambda found: found.get(("gpus_present",)) == 2)
 
 
 @pytest.mark.real
