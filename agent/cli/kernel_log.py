@@ -11,7 +11,7 @@ from contextlib import contextmanager
 import click
 
 from agent import config as configuration
-from agent.errors import UsageError
+from agent.errors import ConfigError, Problems, UsageError
 
 MOST_EVENTS = 200_000
 """Distinct events kept at once (some 200 MiB); what comes before is printed first, with its incidents numbered so far."""
@@ -37,7 +37,11 @@ def command(ctx: click.Context, file: str, trusted: bool, as_json: bool) -> int:
     from agent.engine.kernel import lines, reader, show
     from agent.host.text import clean
 
-    tables = plugins.kernel_tables(configuration.load(ctx.obj["config"]))
+    try:
+        tables = plugins.kernel_tables(configuration.load(ctx.obj["config"]))
+    except Problems as wrong:
+        wrong.exit_code = ConfigError.exit_code  # 1 means that something was found
+        raise
     found, log = False, reader.Reader()
 
     def tell(everything: bool) -> bool:

@@ -98,6 +98,17 @@ def test_a_site_rates_a_number_otherwise(ask: Asked, tmp_path: Path) -> None:
     assert (events[0]["level"], events[0]["action_class"], events[0]["class"]) == ("critical", "reset_gpu", "remap")
 
 
+def test_a_table_with_a_mistake_is_a_configuration_error(ask: Asked, tmp_path: Path) -> None:
+    """Exit 2 with the place, not 1: that would say that something was found."""
+    folder = tmp_path / "anfl-agent"
+    (folder / "rules.d").mkdir(parents=True)
+    (folder / "config.yaml").write_text("")
+    (folder / "rules.d" / "xid.yaml").write_text("xids:\n  63: {level: very}\n")
+    code, (error,) = ask("")
+    assert code == 2
+    assert error["problems"][0]["line"] == 2
+
+
 def test_a_file_that_is_not_there_is_a_usage_error(ask: Asked) -> None:
     """Exit 2, and with --json one object that says so."""
     code, events = ask("", "/nonexistent/log")
