@@ -134,7 +134,7 @@ async def scenario(host: Host, mount: DeadMount, agent: Agent, gpus: int, period
         seen["noticed_s"] = await run.until(lambda: run.last("nvml_hung") == [1.0])
         seen["others_s"] = await run.until(lambda: len(fresh(run, "gpu_utilization_ratio")) == gpus - 1)
         seen["states"] = states(os.getpid())
-        await asyncio.sleep(3 * PERIOD_S)
+        await asyncio.sleep(max(1, periods // 3) * PERIOD_S)
         host.mend()
         mount.answer()
         seen["recovered_s"] = await run.until(lambda: run.last("nvml_hung") == [0.0] and len(fresh(run, "gpu_lost")) == gpus)
