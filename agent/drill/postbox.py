@@ -16,14 +16,16 @@ MOST_BODY = 4 << 20
 
 @dataclass(frozen=True)
 class Told:
-    """One alert as it was delivered; ``at`` is monotonic seconds."""
+    """One alert as it was delivered; ``at`` is monotonic seconds. ``diagnosis`` is the agent's own, made before it told."""
 
     at: float
+    incident: str
     cause: str
     culprit: str
     command: str
     status: str
     pid: int | None
+    diagnosis: Mapping[str, Any] | None = None
 
 
 class Postbox:
@@ -63,7 +65,7 @@ class Postbox:
     def _take(self, data: Mapping[str, Any]) -> None:
         for alert in data["alerts"]:
             pid = alert["labels"].get("pid", "")
-            known = (alert["cause"], alert["culprit"], alert.get("command", ""), alert["status"])
+            known = (alert["incident"], alert["cause"], alert["culprit"], alert.get("command", ""), alert["status"])
             self.told.append(Told(time.monotonic(), *known, int(pid) if pid.isdecimal() else None))
         self._new.set()
 

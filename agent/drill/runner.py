@@ -171,9 +171,10 @@ async def _examine(
     case, began = variant.case, time.monotonic()
     subject = [] if patient.target is None else ["--pid", str(patient.target)]
     told = await alarm(case.expect.cause, patient.target) if alarm and case.expect else None
-    asked = time.monotonic()
+    asked = began if isinstance(told, Told) else time.monotonic()
     try:
-        diagnosis = await ward.diagnose(["--config", config, *subject, "--for", case.for_, "--json"], env)
+        own = told.diagnosis if isinstance(told, Told) else None
+        diagnosis = own or await ward.diagnose(["--config", config, *subject, "--for", case.for_, "--json"], env)
     except AgentError as failed:
         return _result(variant, Score(False, None, "none", (), f"diagnose failed: {failed}"), time.monotonic() - asked, None)
     took = time.monotonic() - asked

@@ -9,6 +9,7 @@ import os
 import re
 import sys
 from collections.abc import AsyncIterator, Mapping
+from dataclasses import replace
 from pathlib import Path
 
 from agent import data
@@ -47,7 +48,8 @@ async def running(config: str, env: Mapping[str, str]) -> AsyncIterator[Alarm]:
 
             async def alarm(cause: str, pid: int | None) -> Told | float:
                 limit = await aside(lambda: patience(cause))
-                return await box.wait(cause, pid, limit) or limit
+                told = await box.wait(cause, pid, limit)
+                return limit if told is None else await aside(lambda: _with_diagnosis(socket, told))
 
             yield alarm
         finally:
@@ -62,12 +64,22 @@ def patience(cause: str) -> float:
 
 
 def _with_receiver(config: str, url: str) -> str:
-    """A copy of the configuration, which is JSON, with one receiver."""
+    """A copy of the configuration, which is JSON, with one receiver; memray may be attached: the workload is the drill's own."""
     path = Path(config)
     known = json.loads(path.read_text("utf-8"))
+    memray = {"mode": "auto", **known.get("probes", {}).get("memray", {})}
+    probes = {**known.get("probes", {}), "memray": memray}
+    receivers = [{"name": "drill", "type": "webhook", "url": url}]
     copy = path.with_name("daemon.yaml")
-    copy.write_text(json.dumps({**known, "receivers": [{"name": "drill", "type": "webhook", "url": url}]}), "utf-8")
+    copy.write_text(json.dumps({**known, "probes": probes, "receivers": receivers}), "utf-8")
     return str(copy)
+
+
+def _with_diagnosis(socket: str, told: Told) -> Told:
+    """What was told, with what the agent had found out by itself."""
+    with contextlib.suppress(AgentError):
+        return replace(told, diagnosis=agentsock.get(socket, f"/v1/incident?id={told.incident}")["diagnosis"])
+    return told
 
 
 def _texts(cause: str) -> list[str]:

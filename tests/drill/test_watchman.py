@@ -20,5 +20,6 @@ def test_its_configuration_is_that_of_the_drill_with_one_receiver(tmp_path: Path
     path = tmp_path / "config.yaml"
     path.write_text(json.dumps({"socket": "s", "collectors": {"disk": {"interval": 2}}}))
     made = json.loads(Path(_with_receiver(str(path), "http://127.0.0.1:1/")).read_text())
+    assert made.pop("probes") == {"memray": {"mode": "auto"}}
     assert made.pop("receivers") == [{"name": "drill", "type": "webhook", "url": "http://127.0.0.1:1/"}]
     assert made == json.loads(path.read_text())
