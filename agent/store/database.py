@@ -17,12 +17,18 @@ _PRIMARY = 0xFF
 _DISK = frozenset(
     {sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR, sqlite3.SQLITE_READONLY, sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_PERM}
 )
+_LOCKED = frozenset({sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED})
 _BROKEN = frozenset({sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB})
 
 
 def of_disk(error: BaseException) -> bool:
     """Does the error mean that the disk cannot be written (full, read-only, failing), whatever was to be written?"""
     return isinstance(error, sqlite3.Error) and getattr(error, "sqlite_errorcode", -1) & _PRIMARY in _DISK
+
+
+def of_lock(error: BaseException) -> bool:
+    """Does the error mean that another program holds the file?"""
+    return isinstance(error, sqlite3.Error) and getattr(error, "sqlite_errorcode", -1) & _PRIMARY in _LOCKED
 
 
 def of_damage(error: BaseException) -> bool:

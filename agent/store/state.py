@@ -23,6 +23,9 @@ is then ``memory``, ``health.trouble`` says why; what is written meanwhile is lo
 file is tried again, and as soon as it can be written it takes all that stands in memory. A file that cannot even be read is
 left as it is; that is a loss too.
 
+A file that was removed under the agent is made again. One that another program holds locked stalls a change
+(:class:`agent.host.lane.Stalled`): ask again.
+
 **A damaged file** is found when it is opened, set aside as ``NAME.corrupt-TIME`` and reported in ``losses``, which the new file
 keeps: whoever acts on state (playbooks) can tell a fresh start from a lost past. Damage found later raises, the organ ends, and
 the next start sets the file aside. ``identity`` is new with every new file: ids made from it never come back.

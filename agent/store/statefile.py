@@ -66,6 +66,7 @@ class StateFile:
         self._lock: int | None = None
         self._found: list[Loss] = []
         self._lost_sight = False
+        self._inode = 0
         self.connection: sqlite3.Connection
 
     # ------------------------------------------------------------------------------------------ opening
@@ -80,6 +81,7 @@ class StateFile:
             self._found.append(Loss(self._now(), "the state file is gone though the agent ran here before"))
         try:
             self.connection = self._sound()
+            self._inode = _inode(self.path)
             self._prepare()
         except sqlite3.Error as error:
             if not of_disk(error):
@@ -202,9 +204,16 @@ class StateFile:
         if self._lost_sight:
             self._prepare()
 
+    def taken_away(self) -> bool:
+        """Whether somebody removed or replaced the file: what is written goes nowhere then."""
+        return self.mode == "file" and _inode(self.path) != self._inode
+
     def _copy_to(self, memory: sqlite3.Connection) -> None:
+        if hasattr(self, "connection"):  # knows more than the path, which may be gone
+            with contextlib.suppress(sqlite3.Error):
+                return self.connection.backup(memory)
         if not os.path.exists(self.path) or not os.path.getsize(self.path):
-            return  # never was a file: nothing is lost by beginning in memory
+            return None  # never was a file: nothing is lost by beginning in memory
         source = read_only(self.path)
         try:
             source.backup(memory)
@@ -228,6 +237,7 @@ class StateFile:
             return False
         self.connection.close()
         self.connection, self.mode, self.trouble = file, "file", ""
+        self._inode = _inode(self.path)
         return True
 
     def size(self) -> int:
@@ -248,3 +258,10 @@ class StateFile:
         if self._lock is not None:
             os.close(self._lock)
             self._lock = None
+
+
+def _inode(path: str) -> int:
+    try:
+        return os.stat(path).st_ino
+    except OSError:
+        return 0

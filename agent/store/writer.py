@@ -14,7 +14,8 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from agent.host.clock import Clock
-from agent.store.database import of_damage, of_disk, transaction
+from agent.host.lane import Stalled
+from agent.store.database import of_damage, of_disk, of_lock, transaction
 from agent.store.statefile import Mode, StateFile
 
 log = logging.getLogger("anfl.state")
@@ -106,6 +107,7 @@ class Writer:
         while (jobs := self._gather()) is not None:
             self._retry_file()
             if jobs:
+                self._mind_the_file()
                 self._commit(jobs)
         self._file.close()
 
@@ -136,6 +138,14 @@ class Writer:
                 log.warning("state is kept on disk again: %s", self._file.path)
             self._measure()
 
+    def _mind_the_file(self) -> None:
+        """A file that was taken away is made again, with all that was in it."""
+        if self._file.taken_away():
+            self._file.fall_back(FileNotFoundError("the state file was taken away"))
+            self._say()
+            self._tried = -TRY_AGAIN_S
+            self._retry_file()
+
     def _commit(self, jobs: list[Job]) -> None:
         began = time.perf_counter()
         outcomes = self._outcomes(jobs)
@@ -150,6 +160,8 @@ class Writer:
             try:
                 return self._transact(jobs)
             except sqlite3.Error as error:
+                if of_lock(error):
+                    raise Stalled(f"the state is locked by another program: {error}") from None
                 if not of_disk(error):
                     raise
                 self._file.fall_back(error)

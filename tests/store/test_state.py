@@ -19,6 +19,7 @@ import pytest
 
 from agent.errors import Unavailable
 from agent.host.lane import Stalled, aside
+from agent.store import statefile
 from agent.store.state import Room, State, looked
 from agent.store.writer import TRY_AGAIN_S
 from tests.fakes.clock import FakeClock
@@ -164,6 +165,32 @@ async def test_a_full_disk_moves_the_state_to_memory_and_back(tmp_path: Path) ->
         assert (state.health.mode, state.health.trouble) == ("file", "")
     async with opened(tmp_path) as state:
         assert [text[:9] for text in await notes(state)] == ["before", "meanwhile", "still", "after"]
+
+
+async def test_a_file_that_is_removed_is_made_again(tmp_path: Path) -> None:
+    """With all that was in it: somebody tidied up too much."""
+    async with opened(tmp_path) as state:
+        await note(state, "before")
+        await aside(lambda: [path.unlink() for path in tmp_path.glob("state.db*")])
+        await note(state, "after")
+        assert await notes(state) == ["before", "after"]
+        assert state.health.mode == "file"
+    async with opened(tmp_path) as state:
+        assert await notes(state) == ["before", "after"]
+
+
+async def test_a_file_that_another_program_holds_stalls_a_change(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is asked again later; nothing is lost and nothing fails for good."""
+    monkeypatch.setattr(statefile, "BUSY_S", 0.05)
+    async with opened(tmp_path) as state:
+        holder = sqlite3.connect(tmp_path / "state.db", isolation_level=None, check_same_thread=False)
+        await aside(lambda: holder.execute("BEGIN IMMEDIATE"))
+        with pytest.raises(Stalled, match="locked by another program"):
+            await note(state, "now")
+        await aside(lambda: holder.execute("ROLLBACK"))
+        holder.close()
+        assert await note(state, "later") == 1
+        assert state.health.mode == "file"
 
 
 async def test_a_folder_that_cannot_be_made_leaves_the_state_in_memory(tmp_path: Path) -> None:
