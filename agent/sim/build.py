@@ -8,6 +8,7 @@ import os
 import platform
 import shutil
 import tempfile
+import time
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -19,6 +20,7 @@ from agent.host.text import clean
 SONAME = "libnvidia-ml.so.1"
 SOURCES = Path(__file__).resolve().parent / "nvml"
 FLAGS = ("-std=gnu11", "-O2", "-g", "-fPIC", "-shared", "-Wall", "-Wextra", "-Werror")
+KEEP_S = 30 * 86400.0
 _COMPILE_S = 180.0
 
 
@@ -54,6 +56,7 @@ async def _build(folder: Path) -> None:
     try:
         await compile_to(place / SONAME)
         await aside(lambda: _put(place, folder))
+        await aside(lambda: _forget(folder))
     finally:
         await asyncio.shield(aside(lambda: shutil.rmtree(place, ignore_errors=True)))
 
@@ -74,6 +77,13 @@ def _put(place: Path, folder: Path) -> None:
     except OSError:
         if not (folder / SONAME).is_file():  # else somebody else was faster, with the same result
             raise
+
+
+def _forget(folder: Path) -> None:
+    """Libraries of older sources: nobody runs from there, every state has a copy beside it."""
+    for other in folder.parent.iterdir():
+        if other != folder and time.time() - other.stat().st_mtime > KEEP_S:
+            shutil.rmtree(other, ignore_errors=True)
 
 
 async def compile_to(target: Path, *extra: str) -> None:

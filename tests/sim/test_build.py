@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import shutil
+import time
 from pathlib import Path
 
 import pytest
@@ -57,6 +59,16 @@ async def test_it_is_compiled_once_and_loaded_from_a_place_of_its_own(gcc: Path,
     assert await build.library(tmp_path / "cache") == folder
     assert (tmp_path / "log").read_text() == "ran\n"
     assert [entry.name for entry in (tmp_path / "cache").iterdir()] == [folder.name]
+
+
+async def test_libraries_of_old_sources_are_forgotten_after_a_month(gcc: Path, mark: str, tmp_path: Path) -> None:
+    """When a new one is built; younger ones stay."""
+    program(gcc, 'while [ "$1" != -o ]; do shift; done; echo library > "$2"')
+    for name, age in (("old", 40), ("young", 20)):
+        (tmp_path / "cache" / name).mkdir(parents=True)
+        os.utime(tmp_path / "cache" / name, (0, time.time() - age * 86400))
+    await build.library(tmp_path / "cache")
+    assert {entry.name for entry in (tmp_path / "cache").iterdir()} == {"young", mark}
 
 
 async def test_whoever_comes_second_takes_what_is_there(gcc: Path, mark: str, tmp_path: Path) -> None:
