@@ -101,9 +101,10 @@ class View:
         book = self._desk.book
         return book.incidents.get(self._desk.survivor(book, run.incident))
 
-    def facts(self, run: Run, now: float, *, anew: bool = False) -> Facts:
+    async def facts(self, run: Run, now: float, *, anew: bool = False) -> Facts:
         """Incident, cause, symptom and target as they are now."""
         incident, symptom = self._incident(run), self._agent.judged.symptoms.get(run.key)
+        there, uid = await aside(lambda: (_there(run.target), _uid(run.target)))
         stands = symptom is not None and now - self._agent.judged.at < SEEN_S
         looked = incident.looked if incident is not None and incident.looked is not None else 0.0
         return Facts(
@@ -112,8 +113,8 @@ class View:
             lo=self._anew(run) if anew else self._known(run, incident),
             judged_at=now if anew else self._agent.judged.at if stands else looked,
             complete=stands and symptom is not None and not symptom.missing,
-            target_there=_there(run.target),
-            uid=_uid(run.target),
+            target_there=there,
+            uid=uid,
         )
 
     @staticmethod
@@ -131,7 +132,7 @@ class View:
         same = [f for f in found if f.id == run.cause and (f.target.pid, f.target.uuid) == (run.target.pid, run.target.uuid)]
         return same[0].confidence.lo if same else None
 
-    def helped(self, run: Run) -> bool | None:
+    async def helped(self, run: Run) -> bool | None:
         """Over for it, and for its kin: a restarted worker that leaks again did not get well by having a new pid."""
         if self._agent.clock.now() - self._agent.judged.at > SEEN_S:
             return None
@@ -141,7 +142,7 @@ class View:
         suffering = [dict(labels).get("pid") for (tree, labels), _ in self._agent.judged.symptoms.items() if tree == run.key[0]]
         if any(pid is not None and self._kin(pid, run.target) for pid in suffering):
             return False
-        if run.target.pid is None or _there(run.target):
+        if run.target.pid is None or await aside(lambda: _there(run.target)):
             return True
         return True if run.target.unit is None or self._successor(run.target) else None
 

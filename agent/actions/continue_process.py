@@ -28,10 +28,10 @@ class Action(Base):
 
     async def check(self) -> None:
         """It is halted, and by nobody's debugger."""
-        pid = pid_of(self.target)
-        if await aside(lambda: procs.tracer(pid)):
+        tracer, state = await aside(lambda: (procs.tracer(pid_of(self.target)), procs.state(pid_of(self.target))))
+        if tracer:
             raise WillNot(f"{self.name} is held by a debugger")
-        if await aside(lambda: procs.state(pid)) != "T":
+        if state != "T":
             raise WillNot(f"{self.name} is not halted")
 
     async def act(self) -> JsonObject:

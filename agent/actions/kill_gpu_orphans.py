@@ -68,8 +68,8 @@ class Action(Base):
                 if await aside(lambda t=target: there(t)):  # type: ignore[misc]
                     await aside(lambda t=target, n=number: send(t, n))  # type: ignore[misc]
             until = self.reach.clock.monotonic() + self.grace
-            while [t for t in targets if there(t)] and self.reach.clock.monotonic() < until:
+            while await aside(lambda: any(map(there, targets))) and self.reach.clock.monotonic() < until:
                 await self.reach.clock.sleep(0.2)
-        if left := [t for t in targets if there(t)]:
+        if left := await aside(lambda: list(filter(there, targets))):
             raise AgentError(f"process {left[0].pid} is still there after KILL: it waits inside the driver")
         return {"ended": [t.pid for t in targets]}

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from agent.actions._action import Base
-from agent.actions._process import held, pid_of, send, there
+from agent.actions._process import held, send, there
 from agent.errors import AgentError
 from agent.host.lane import aside
 from agent.host.reach import Class
@@ -31,7 +31,6 @@ class Action(Base):
 
     async def check(self) -> None:
         """It is the one that was meant."""
-        pid_of(self.target)
         await aside(self._hold)
 
     def _hold(self) -> None:

@@ -28,8 +28,7 @@ class Action(Base):
 
     async def act(self) -> JsonObject:
         """STOP; whether it was halted before is kept, so that taking it back does not wake it."""
-        pid = pid_of(self.target)
-        was = await aside(lambda: procs.state(pid))
+        was = await aside(lambda: procs.state(pid_of(self.target)))
         await aside(lambda: send(self.target, signal.SIGSTOP))
         return {"was": was}
 

@@ -32,11 +32,11 @@ _FILL = re.compile(r"\$\{target\.([a-z_]+)\}")
 class Sight(Protocol):
     """What playbooks may know of the world, asked afresh each time."""
 
-    def facts(self, run: Run, now: float, *, anew: bool = False) -> Facts:
+    async def facts(self, run: Run, now: float, *, anew: bool = False) -> Facts:
         """How things stand for this run; ``anew``: its cause is judged once more, on what is known at this moment."""
         ...
 
-    def helped(self, run: Run) -> bool | None:
+    async def helped(self, run: Run) -> bool | None:
         """Whether what it was for is over: True only with data or because it was seen to end; None if that is unknown."""
         ...
 
@@ -85,7 +85,7 @@ class Carrier:
 
     async def reserve(self, run: Run, playbook: Playbook) -> Run:
         """Decide once more, and count the attempt in the same transaction; a run that may not go on ends here."""
-        facts = self._sight.facts(run, self._clock.now(), anew=True)
+        facts = await self._sight.facts(run, self._clock.now(), anew=True)
         moved = await self._state.write(partial(self._reserve, run=run, playbook=playbook, facts=facts))
         if moved.phase is Phase.RESERVED:
             await self._sight.note(moved, f"playbook {run.playbook} begins (run {run.id})", begins=True)

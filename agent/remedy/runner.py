@@ -146,7 +146,7 @@ class Remedy:
         """What a playbook would do about a cause, and whether it might: asked by a person, nothing is kept."""
         playbook, now = self.playbooks[name], self._clock.now()
         run = self._proposal(playbook, cause, incident, key, 0)
-        facts = self._sight.facts(run, now)
+        facts = await self._sight.facts(run, now)
         decision = await self._state.read(
             lambda at: guard.decide(playbook, run, facts, tables.tally(at, run, now), tables.house(at, now, self._state.losses))
         )
@@ -180,7 +180,7 @@ class Remedy:
         if now >= run.expires:
             await self.carrier.move(run, Phase.EXPIRED, reason="nobody decided in time")
             return
-        facts = self._sight.facts(run, now)
+        facts = await self._sight.facts(run, now)
         if not facts.incident_open:
             await self.carrier.move(run, Phase.CANCELLED, reason=f"incident {run.incident} is over")
             return
@@ -209,7 +209,7 @@ class Remedy:
 
     async def _judge(self, run: Run, playbook: Playbook, now: float) -> None:
         """Did it help? Known to be over for long enough: yes. At the end: no, or unknown, which is never yes."""
-        helped = self._sight.helped(run)
+        helped = await self._sight.helped(run)
         if helped is not True:
             self._good.pop(run.id, None)
         since = self._good.setdefault(run.id, now) if helped is True else now
@@ -231,7 +231,7 @@ class Remedy:
             return
         step = playbook.steps[min(run.step, len(playbook.steps) - 1)]
         repeatable = self.carrier.action(run, playbook, step).idempotent and run.step == len(playbook.steps) - 1
-        fresh = self._sight.facts(run, now)
+        fresh = await self._sight.facts(run, now)
         if helped is False and repeatable and fresh.incident_open and fresh.target_there and "again" not in run.reason:
             again = await self.carrier.step(replace(run, reason="again"), playbook, run.step, step)
             if again.phase is Phase.RESULT:

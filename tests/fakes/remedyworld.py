@@ -52,10 +52,10 @@ class World:
     refuses: dict[str, Exception] = field(default_factory=dict)
     noted: list[tuple[int, bool]] = field(default_factory=list)
 
-    def facts(self, run: Run, now: float, *, anew: bool = False) -> Facts:
+    async def facts(self, run: Run, now: float, *, anew: bool = False) -> Facts:
         return replace(self.base, now=now, judged_at=now - 1)
 
-    def helped(self, run: Run) -> bool | None:
+    async def helped(self, run: Run) -> bool | None:
         return self.good
 
     async def note(self, run: Run, what: str, *, begins: bool) -> None:
