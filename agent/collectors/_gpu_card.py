@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 
+from agent.collectors._board import Board
 from agent.collectors._gpu_metrics import GPU, GPU_METRICS
 from agent.collectors._gpu_people import People
 from agent.collectors._gpu_values import Throttled
@@ -18,6 +19,7 @@ class Card:
     def __init__(self, state: GpuState, proc: str) -> None:
         self.labels = identity(state)
         self.series = {m.name: Series(m.name, self.labels) for m in GPU_METRICS if m.labels == GPU}
+        self.figures = Board(self.labels)
         self.people = People(self.labels, proc)
         self.throttled = Throttled()
         self.reasons: dict[str, Series] = {}

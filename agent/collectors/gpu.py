@@ -17,7 +17,7 @@ from agent.host.nvml import Nvml
 from agent.host.nvml_gpu import Counters, GpuState, Reading, address
 from agent.host.nvml_wire import RESET_REQUIRED
 from agent.host.text import clean
-from agent.model import ENTITY_ENDED, Event, JsonObject, Metric, Sample, Series, Target, labels
+from agent.model import ENTITY_ENDED, Event, Item, JsonObject, Metric, Sample, Series, Target, labels
 
 HURRIED_S = 1.0
 SHORTEST_UUID = 8
@@ -54,13 +54,13 @@ class Collector:
         self._hurried = self._hurried | {by} if on else self._hurried - {by}
         self.interval = min(HURRIED_S, self._usual) if self._hurried else self._usual
 
-    def collect(self) -> Iterable[Sample | Event]:
+    def collect(self) -> Iterable[Item]:
         """One reading. Unavailable where there is no NVML."""
         if self._nvml is None:
             self._nvml = nvml.shared(self.library, self.deadline, self.proc).used()
         reading = self._last = self._nvml.read("fast", procs=True)
         now = self.clock.now()
-        items: list[Sample | Event] = list(self._standing(reading))
+        items: list[Item] = list(self._standing(reading))
         for state in reading.gpus:
             card = self._cards.get(state.uuid)
             if card is None:
@@ -132,7 +132,7 @@ class Collector:
         yield Sample(_PLAIN["nvml_timeouts_total"], float(counters.timeouts))
         yield Sample(_PLAIN["nvml_respawns_total"], float(counters.respawns))
 
-    def _of(self, card: Card, state: GpuState, reading: Reading, now: float) -> Iterator[Sample | Event]:
+    def _of(self, card: Card, state: GpuState, reading: Reading, now: float) -> Iterator[Item]:
         mono, series = time.monotonic(), card.series
         yield Sample(self._info(card, state, reading.driver), 1.0)
         if reading.status != "released":
@@ -144,9 +144,8 @@ class Collector:
         if raw is None:
             yield from card.people.last(now)
             return
-        for name, value in load(raw, state.facts).items():
-            if value is not None:
-                yield Sample(series[name], value)
+        card.figures.replace({name: value for name, value in load(raw, state.facts).items() if value is not None})
+        yield card.figures
         for reason, seconds in card.throttled.read(raw, mono, 3 * self._usual).items():
             handle = card.reasons.get(reason)
             if handle is None:

@@ -16,6 +16,7 @@ from agent.collectors import gpu, gpu_health
 from agent.collectors._gpu_people import People, sees_all
 from agent.errors import UsageError
 from agent.model import ENTITY_ENDED, Event, Sample, labels
+from tests.collectors.figures import flat
 from tests.fakes.gpusim import Host
 
 pytestmark = pytest.mark.real
@@ -47,7 +48,7 @@ def told(collector: gpu.Collector) -> tuple[Figures, list[Event]]:
     """One reading: values by metric, GPU and other label values of note; and the events."""
     figures: Figures = {}
     events = []
-    for item in collector.collect():
+    for item in flat(collector.collect()):
         if isinstance(item, Sample):
             known = dict(item.series.labels)
             more = [known[key] for key in ("gpu", "pid", "reason", "gpu_instance") if key in known]
@@ -85,7 +86,7 @@ def test_every_series_has_a_line_in_the_table_of_names() -> None:
 def test_everything_brought_was_declared(cards: gpu.Collector) -> None:
     """The declaration is what rules are checked against and the page is made from."""
     declared = {m.name: set(m.labels) for m in gpu.Collector.metrics}
-    for item in cards.collect():
+    for item in flat(cards.collect()):
         if isinstance(item, Sample):
             assert {name for name, _ in item.series.labels} == declared[item.series.name], item
 
@@ -200,7 +201,7 @@ def test_no_utilisation_sample_is_none_until_there_was_one() -> None:
 def test_garbage_is_dropped(host: Host, cards: gpu.Collector) -> None:
     """All bits set is what a driver writes where it has nothing; names may hold anything."""
     host.break_("garbage", {"gpu": 0})
-    for item in cards.collect():
+    for item in flat(cards.collect()):
         if isinstance(item, Sample):
             assert 0 <= item.value < 2**62, item
             assert all(value.isprintable() for _, value in item.series.labels)
