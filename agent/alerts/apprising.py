@@ -1,14 +1,16 @@
 """The notifier process as the agent sees it: started when there is something to send, killed when it hangs, gone when idle.
 
 A job past its deadline retires the process: nobody asks it again, its other jobs get their time, then it is killed. New jobs go
-to a new one at once, so that one receiver that hangs holds up no other.
+to another at once, so that one receiver that hangs holds up no other; that one is started at half of the deadline, because a start
+takes a second.
 """
 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import sys
-from collections.abc import Mapping
+from collections.abc import Coroutine, Mapping
 from typing import Any
 
 from agent.alerts.model import Outcome
@@ -31,6 +33,7 @@ class Apprising:
         self._env = {name: env[name] for name in KEPT_ENV if name in env}
         self._idle_s = idle_s
         self._now: Talker | None = None
+        self._spare: Talker | None = None
         self._warm: set[Talker] = set()
         self._retired: set[Talker] = set()
         self._starting = asyncio.Lock()
@@ -42,7 +45,7 @@ class Apprising:
     @property
     def running(self) -> int:
         """Processes there are."""
-        return len(self._retired) + (self._now is not None and self._now.alive)
+        return len(self._retired) + sum(child is not None and child.alive for child in (self._now, self._spare))
 
     async def send(self, job: JsonObject, deadline: float) -> Outcome:
         """One job. Past its deadline it may still arrive."""
@@ -50,6 +53,7 @@ class Apprising:
             child = await self._child()
         except Unavailable as error:
             return Outcome("retry", str(error))
+        half = asyncio.get_running_loop().call_later(deadline / 2, self._suspect, child)
         try:
             async with asyncio.timeout(deadline if child in self._warm else deadline + START_S):
                 answer = await child.ask(job)
@@ -61,6 +65,7 @@ class Apprising:
         except Ended:
             return Outcome("retry", "the notifier process ended", unsure=True)
         finally:
+            half.cancel()
             self._after(child)
 
     async def _child(self) -> Talker:
@@ -71,13 +76,27 @@ class Apprising:
                 if self._now is not None:
                     self._warm.discard(self._now)
                     await self._now.kill()
-                self._now = await talker.start([sys.executable, "-m", "agent.alerts.notifier"], self._env)
-                self.starts += 1
+                self._now = await self._start()
             return self._now
+
+    async def _start(self) -> Talker:
+        self.starts += 1
+        return await talker.start([sys.executable, "-m", "agent.alerts.notifier"], self._env)
+
+    def _suspect(self, child: Talker) -> None:
+        """A job takes long: its process may have to go, so another one gets ready."""
+        if child is self._now and child in self._warm and self._spare is None:
+            self._aside(self._prepare())
+
+    async def _prepare(self) -> None:
+        async with self._starting:
+            if self._spare is None:
+                with contextlib.suppress(Unavailable):  # the next job tells
+                    self._spare = await self._start()
 
     def _retire(self, child: Talker) -> None:
         if child is self._now:
-            self._now = None
+            self._now, self._spare = self._spare, None
             self._retired.add(child)
 
     def _after(self, child: Talker) -> None:
@@ -93,12 +112,17 @@ class Apprising:
 
     def _idle(self, child: Talker) -> None:
         if child is self._now and not child.out:
-            self._now = None
-            self._kill(child)
+            for idle in (child, self._spare):
+                if idle is not None:
+                    self._kill(idle)
+            self._now = self._spare = None
 
     def _kill(self, child: Talker) -> None:
         self.kills += 1
-        task = asyncio.get_running_loop().create_task(self._killed(child), name="notifier-end")
+        self._aside(self._killed(child))
+
+    def _aside(self, work: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.get_running_loop().create_task(work, name="notifier")
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 
@@ -111,9 +135,10 @@ class Apprising:
         """Kill what runs."""
         if self._ending is not None:
             self._ending.cancel()
-        left = [*self._retired, *([self._now] if self._now is not None else [])]
-        self._now = None
-        await asyncio.gather(*(self._killed(child) for child in left), *self._tasks)
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        left = [*self._retired, *(child for child in (self._now, self._spare) if child is not None)]
+        self._now = self._spare = None
+        await asyncio.gather(*(self._killed(child) for child in left))
 
 
 def _outcome(answer: Mapping[str, Any]) -> Outcome:

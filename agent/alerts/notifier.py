@@ -33,10 +33,18 @@ def main() -> None:
     out = os.dup(1)
     os.dup2(2, 1)  # nothing that a library prints may look like an answer
     logging.basicConfig(handlers=[logging.NullHandler()])
+    threading.Thread(target=_warm_up, daemon=True).start()
     for line in sys.stdin:
         job = json.loads(line)
         threading.Thread(target=_serve, args=(job, out), daemon=True).start()
     os._exit(0)  # threads that hang are not waited for
+
+
+def _warm_up() -> None:
+    """The first address loads all plug-ins of apprise; better before the first job than in it."""
+    import apprise
+
+    apprise.Apprise().add("json://localhost")
 
 
 def _serve(job: Mapping[str, Any], out: int) -> None:
