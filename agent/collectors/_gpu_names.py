@@ -16,10 +16,12 @@ _UUID = re.compile(rb"^GPU UUID:\s*(GPU-[0-9a-fA-F-]{36})\s*$", re.MULTILINE)
 
 class GpuNames:
     """Told by the collector of GPUs (:meth:`know`), else read from the driver's folder under /proc, where GPUs are numbered in the
-    order of their addresses as NVML does by default; at last what the kernel log itself says."""
+    order of their addresses as NVML does by default; at last what the kernel log itself says. ``version`` grows
+    whenever a name changed."""
 
     def __init__(self, proc: str) -> None:
         self._folder = f"{proc}/driver/nvidia/gpus"
+        self.version = 0
         self._told: dict[str, tuple[str, str, str]] = {}
         self._read: dict[str, tuple[str, str, str]] = {}
 
@@ -29,6 +31,7 @@ class GpuNames:
         for address, (gpu, uuid) in gpus.items():
             if (key := pci(address)) is not None:
                 found[key] = (gpu, uuid, _full(address, key))
+        self.version += found != self._told
         self._told = found
 
     def look(self) -> None:
@@ -36,12 +39,12 @@ class GpuNames:
         try:
             names = sorted(os.listdir(self._folder))
         except OSError:
-            self._read = {}
-            return
+            names = []
         found = {}
         for index, name in enumerate(names):
             if (key := pci(name)) is not None:
                 found[key] = (str(index), self._uuid(name), _full(name, key))
+        self.version += found != self._read
         self._read = found
 
     def known(self) -> list[str]:

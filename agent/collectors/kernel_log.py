@@ -9,6 +9,7 @@ from typing import ClassVar
 
 from agent.collectors._flood import Flood
 from agent.collectors._gpu_names import GpuNames
+from agent.collectors._kernel_about import GPU_KINDS, TEXT, cleaned, device_of, told_apart, with_
 from agent.collectors._kernel_metrics import KERNEL_METRICS
 from agent.collectors._tally import Tally
 from agent.data import folder
@@ -27,8 +28,9 @@ from agent.model import Event, Labels, Metric, Sample, Series, labels
 log = logging.getLogger("anfl.kernel-log")
 
 BATCH = 500
+LINE_BYTES = 200
+"""A line of a private file is taken to be as long."""
 LOOK_EVERY_S = 60.0
-TEXT = 300
 MOST_DOUBTFUL = 20
 """So many doubtful events are shown a tick: a program that writes into the log must not push the kernel's out of the history."""
 OVER = frozenset(("link_up", "nfs_ok"))
@@ -65,15 +67,16 @@ class Collector:
     _totals: list[float] = field(default_factory=lambda: [0.0, 0.0], init=False, repr=False)
 
     def __post_init__(self) -> None:
-        self._device = Device(self.path) if self.path == DEVICE else None
-        self._file = File(self.path) if self.path != DEVICE else None
+        self._door = Device() if self.path == DEVICE else File(self.path)
         self._reader, self._flood, self._tally = Reader(), Flood(), Tally()
         self._joiner = kmsg.Joiner(self._reader.feed)
         self._series = tuple(Series(m.name) for m in KERNEL_METRICS[:3])
         self.gpus = GpuNames(self.proc)
         self._read_tables: Callable[[], Tables] = shipped_tables
         self._looked = -LOOK_EVERY_S
+        self._named = -1
         self._doubtful = 0
+        self._at_end = False
         for kind in KINDS:
             self._tally.add("kernel_events_total", labels(kind=kind))
 
@@ -90,9 +93,7 @@ class Collector:
 
     def close(self) -> None:
         """Give the log back."""
-        door = self._device or self._file
-        if door is not None:
-            door.close()
+        self._door.close()
 
     def collect(self) -> Iterable[Sample | Event]:
         """What was logged since the last call; Unavailable where the log may not be read."""
@@ -105,27 +106,29 @@ class Collector:
         for happening in self._reader.take(everything=False):
             out += self._tell(happening, now, boot, mono)
         out += self._flood.due(mono)
-        lost = float(self._device.lost) if self._device is not None else 0.0
-        out += map(Sample, self._series, (self._totals[0], lost, self._totals[1]))
-        out += self._tally.samples()
+        out += map(Sample, self._series, (self._totals[0], float(self._door.lost), self._totals[1]))
+        if self._at_end:  # a long log of the boot takes more than a tick; until then its counts are no growth
+            out += self._tally.samples()
         return out
 
     # ------------------------------------------------------------------------------------------ reading
 
     def _read(self, until: float) -> None:
-        if self._file is not None:
+        if isinstance(self._door, File):
             from agent.engine.kernel.lines import records
 
-            self._take(records(self._file.lines(self.most * 200)), self._reader.feed)
+            self._take(records(self._door.lines(self.most * LINE_BYTES)), self._reader.feed)
+            self._at_end = True
             return
-        assert self._device is not None
         left = self.most
         while left > 0 and self.clock.monotonic() < until:
-            batch = [*self._device.records(min(BATCH, left))]
+            asked = min(BATCH, left)
+            batch = [*self._door.records(asked)]
             parsed = (kmsg.parse(lines[0], lines[1:]) for lines in batch)
             self._take((record for record in parsed if record is not None), self._joiner.take)
-            left -= len(batch)
-            if len(batch) < BATCH:
+            left -= asked
+            if len(batch) < asked:
+                self._at_end = True
                 break
         self._joiner.rest()
 
@@ -139,12 +142,13 @@ class Collector:
         if mono - self._looked >= LOOK_EVERY_S:
             self._looked = mono
             self.gpus.look()
-        known = self.gpus.known()
-        if known:
-            for address in known:
-                gpu = self.gpus.labels(address, {})
-                for name in self.tables.classes:
-                    self._tally.add("gpu_xid_events_total", with_(gpu, "class", name))
+        if self._named == self.gpus.version:
+            return
+        self._named = self.gpus.version
+        for address in self.gpus.known():
+            gpu = self.gpus.labels(address, {})
+            for name in self.tables.classes:
+                self._tally.add("gpu_xid_events_total", with_(gpu, "class", name))
 
     @property
     def tables(self) -> Tables:
@@ -171,12 +175,12 @@ class Collector:
         if trusted:
             self._count(happening, str(said["level"]), str(said.get("class")), gpu)
         stamp = happening.record.stamp
-        when = now if self._file is not None or stamp is None else min(now, boot + stamp)
+        when = now if isinstance(self._door, File) or stamp is None else min(now, boot + stamp)
         fields = {k: cleaned(v) for k, v in {**happening.fields, **said, **dict(gpu)}.items() if v is not None and v != ""}
         if happening.kind.startswith("fs_") and (mount := self._mount(str(happening.get("device")))):
             fields["mount"] = mount
         fields |= {"kind": happening.kind, "incident": happening.incident}
-        event = Event(when, "kernel", gpu or (), clean(happening.record.text, TEXT), fields, trusted)
+        event = Event(when, "kernel", gpu, clean(happening.record.text, TEXT), fields, trusted)
         return self._flood.take((trusted, *told_apart(happening)), event, happening.count, mono)
 
     def _gpu(self, happening: Happening) -> Labels:
@@ -193,7 +197,7 @@ class Collector:
             add("gpu_xid_events_total", with_(gpu, "class", class_), count)
         device = device_of(happening)
         if device is not None and happening.kind not in OVER:
-            add("kernel_device_errors_total", labels(device=clean(device), kind=happening.kind, level=level), count)
+            add("kernel_device_errors_total", labels(device=device, kind=happening.kind, level=level), count)
 
     def _mount(self, device: str) -> str | None:
         """Where a device is mounted, as far as its name in the table of mounts is the kernel's own."""
@@ -203,50 +207,3 @@ class Collector:
             return None
         found = [m.mountpoint for m in mounts if m.source == f"/dev/{device}"]
         return clean(min(found, key=len)) if found else None
-
-
-GPU_KINDS = frozenset(("xid", "gpu_fallen_off_bus", "gpu_init_failed", "gsp_timeout"))
-_DEVICES = ("iface", "device", "server", "array")
-
-
-def device_of(happening: Happening) -> str | None:
-    """The device an event names, other than a GPU: an interface, a disk, a server, a switch, a memory controller."""
-    for name in _DEVICES:
-        if (value := happening.get(name)) is not None:
-            return str(value)
-    for name, prefix in (("nvswitch", "nvswitch"), ("mc", "mc")):
-        if (value := happening.get(name)) is not None:
-            return f"{prefix}{value}"
-    return None
-
-
-_APART = (
-    "xid",
-    "pci",
-    "gpu_instance",
-    "compute_instance",
-    "link",
-    "recovery_to",
-    "prev_xid",
-    "sxid",
-    "severity",
-    "error",
-    "dimm",
-    "fs",
-)
-
-
-def told_apart(happening: Happening) -> tuple[object, ...]:
-    """What makes an event another one than the last: kind, number, device and process, not each address or sector it names."""
-    who = happening.get("process") if happening.kind == "segfault" else happening.get("pid")
-    return (happening.kind, device_of(happening), who, *(happening.get(name) for name in _APART))
-
-
-def with_(of: Labels, name: str, value: str) -> Labels:
-    """The same labels and one more."""
-    return tuple(sorted((*of, (name, value))))
-
-
-def cleaned(value: str | float | bool) -> str | float:
-    """Text of the log made safe to show."""
-    return clean(value, TEXT) if isinstance(value, str) else value

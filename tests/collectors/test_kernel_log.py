@@ -12,6 +12,7 @@ import pytest
 from agent.collectors.kernel_log import Collector
 from agent.engine.kernel.tables import FILES, Tables, load_tables
 from agent.errors import AgentError, Unavailable
+from agent.host.kmsg import Device
 from agent.model import Event, Sample
 from tests.fakes.clock import FakeClock
 
@@ -86,6 +87,16 @@ def test_what_the_boot_logged_before_is_in_the_first_value(log: Log) -> None:
     """It did not happen while the agent watched."""
     figures, _ = log.tick(XID.format(31))
     assert figures["gpu_xid_events_total{class='application',gpu='',pci='0000:3b:00.0',uuid=''}"] == 1.0
+
+
+def test_a_long_log_of_the_boot_is_no_growth(log: Log) -> None:
+    """It takes several ticks to read; its counters are shown when its end was reached."""
+    collector = Collector(most=2)
+    records = iter([b"4,%d,%d,-;%s\n" % (n, n, XID.format(31).encode()) for n in range(5)])
+    collector._door = Device(os.devnull, lambda fd, size: next(records, b""))
+    first = [list(collector.collect()) for _ in range(3)]
+    counts = [[i.value for i in items if isinstance(i, Sample) and ("kind", "xid") in i.series.labels] for items in first]
+    assert counts == [[], [], [5.0]]
 
 
 def test_known_gpus_have_every_class_from_0_on(tmp_path: Path) -> None:

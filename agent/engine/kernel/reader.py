@@ -16,45 +16,16 @@ if TYPE_CHECKING:
 MOST_CHARACTERS = 4096
 """So much of a line is looked at; no message that means something is as long."""
 
-KINDS = (
-    *("xid", "sxid", "gpu_fallen_off_bus", "gpu_init_failed", "driver_mismatch", "gsp_timeout", "nvlink_rx_detect_failure"),
-    *("peermem_invalid_context", "oom_kill", "hung_task", "hung_task_suppressed", "soft_lockup", "hard_lockup", "rcu_stall"),
-    *(
-        "workqueue_lockup",
-        "kernel_panic",
-        "kernel_oops",
-        "kernel_bug",
-        "segfault",
-        "fd_limit",
-        "pid_limit",
-        "conntrack_full",
-        "netdev_refcount",
-    ),
-    *(
-        "mce",
-        "memory_failure",
-        "edac",
-        "cper",
-        "pcie_aer",
-        "nvme_timeout",
-        "nvme_disabled",
-        "nvme_controller_down",
-        "nvme_path_failure",
-        "ata_error",
-    ),
-    *("raid_failure", "beyond_end_of_device", "io_error", "fs_error", "fs_readonly", "fs_shutdown", "superblock_write_error"),
-    *(
-        "nfs_not_responding",
-        "nfs_ok",
-        "nfs_lock_reclaim_failed",
-        "link_down",
-        "link_up",
-        "nic_tx_timeout",
-        "nic_rx_timeout",
-        "nic_pcie_power",
-    ),
-    *("nic_module_temp", "nic_temp", "nic_cmd_failed", "nic_cmd_timeout", "nic_fw_fatal", "efa_fatal", "efa_cmd_failed"),
-)
+_NAMES = """
+xid sxid gpu_fallen_off_bus gpu_init_failed driver_mismatch gsp_timeout nvlink_rx_detect_failure peermem_invalid_context
+oom_kill hung_task hung_task_suppressed soft_lockup hard_lockup rcu_stall workqueue_lockup kernel_panic kernel_oops kernel_bug
+segfault fd_limit pid_limit conntrack_full netdev_refcount mce memory_failure edac cper pcie_aer
+nvme_timeout nvme_disabled nvme_controller_down nvme_path_failure ata_error raid_failure beyond_end_of_device io_error
+fs_error fs_readonly fs_shutdown superblock_write_error nfs_not_responding nfs_ok nfs_lock_reclaim_failed
+link_down link_up nic_tx_timeout nic_rx_timeout nic_pcie_power nic_module_temp nic_temp nic_cmd_failed nic_cmd_timeout nic_fw_fatal
+efa_fatal efa_cmd_failed
+"""
+KINDS = tuple(_NAMES.split())
 """Every kind of event there is."""
 
 
