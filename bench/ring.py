@@ -1,6 +1,7 @@
 """The ring under an hour of node-shaped data: bytes, cost of a sample against the floor, stalls, time to read.
 
 python bench/ring.py [--seconds 3900] [--json]. 2,000 series as on a GPU node: 8 GPUs x 40, 430 of the host, 250 processes x 5.
+The figures of an entity come together, as the large collectors bring them; ``alone`` is the cost where each comes by itself.
 """
 
 from __future__ import annotations
@@ -18,7 +19,8 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-from agent.model import Sample, Series, labels
+from agent.collectors._board import Board
+from agent.model import Item, Labels, Sample, Series, labels
 from agent.store.ring import Ring
 
 Source = Callable[[int], float]
@@ -110,15 +112,42 @@ def resident() -> int:
     return int(Path("/proc/self/statm").read_text().split()[1]) * 4096
 
 
+def brought(made: list[tuple[Series, Source]]) -> Callable[[int], list[Item]]:
+    """A collector: one board for each entity."""
+    boards: dict[Labels, Board] = {}
+    entities: dict[Labels, list[tuple[str, Source]]] = {}
+    for series, read in made:
+        boards.setdefault(series.labels, Board(series.labels))
+        entities.setdefault(series.labels, []).append((series.name, read))
+
+    def collect(t: int) -> list[Item]:
+        for key, own in entities.items():
+            boards[key].put({name: read(t) for name, read in own})
+        return list(boards.values())
+
+    return collect
+
+
+def alone(made: list[tuple[Series, Source]], seconds: int = 400) -> float:
+    """Microseconds a sample where each comes by itself; runs are closed meanwhile, none is packed yet."""
+    ring, spent = Ring(), 0.0
+    for t in range(seconds):
+        items = [Sample(series, read(t)) for series, read in made]
+        began = time.process_time()
+        ring.add(START + t, items)
+        spent += time.process_time() - began
+    return spent / seconds / len(made) * 1e6
+
+
 def measure(seconds: int) -> dict[str, float]:
     """Fill a ring second by second; the costs are of a stretch in which runs are closed and packed as in steady state."""
     made = list(sources(random.Random(3)))
     handles = [series for series, _ in made]
-    floors = [floor(made)]
+    collect, floors, single = brought(made), [floor(made)], alone(made)
     before, peak, ticks = resident(), 0, []
     ring = Ring()
     for t in range(seconds):
-        items = [Sample(handle, read(t)) for handle, read in made]
+        items = collect(t)
         began = time.process_time()
         ring.add(START + t, items)
         if STEADY[0] < t <= STEADY[1]:
@@ -132,6 +161,7 @@ def measure(seconds: int) -> dict[str, float]:
         "ring_mib_peak": peak / 2**20,
         "resident_growth_mib": grown / 2**20,
         "add_us_per_sample": statistics.fmean(ticks) / len(made) * 1e6,
+        "alone_us_per_sample": single,
         "floor_us_per_sample": statistics.fmean(floors),
         "tick_ms_p50": statistics.median(ticks) * 1e3,
         "tick_ms_p99": sorted(ticks)[int(len(ticks) * 0.99)] * 1e3,
