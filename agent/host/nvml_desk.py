@@ -80,6 +80,10 @@ class Desk:
                 found[device.uuid] = device.fast(request.get("procs", True)) if request["do"] == "fast" else device.health()
             except Gone as gone:
                 found[device.uuid] = {"gone": gone.args[0]}
+            except (Over, Moved, pynvml.NVMLError):
+                raise
+            except Exception as error:  # an answer nobody expected from one GPU must not cost the others
+                found[device.uuid] = {"gone": wire.UNKNOWN, "error": f"{type(error).__name__}: {error}"[:200]}
         self._gone = any("gone" in said for said in (*found.values(), *self._list))
         return found
 

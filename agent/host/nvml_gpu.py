@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
@@ -9,6 +10,9 @@ from typing import Any, Literal
 from agent.host import nvml_wire as wire
 from agent.host.nvml_child import Child
 from agent.host.nvml_driver import Board
+from agent.host.text import clean
+
+log = logging.getLogger("anfl.nvml")
 
 FIRST_PAUSE_S = 5.0
 MOST_PAUSE_S = 60.0
@@ -126,6 +130,8 @@ class Gpu:
 
     def heard(self, got: Mapping[str, Any], now: float) -> None:
         """What a reading said about it."""
+        if "error" in got and self.gone != got["gone"]:
+            log.warning("NVML: GPU %d (%s) answered what cannot be read: %s", self.index, self.uuid, clean(str(got["error"])))
         self.gone = got.get("gone", 0)
         if not self.gone:
             self.answered = now

@@ -80,6 +80,19 @@ def test_a_call_that_timed_out_in_the_driver_leaves_its_gpu_alone() -> None:
     assert (state.hung, state.lost, roster.skipped()) == ("timeout", False, [0])
 
 
+def test_an_answer_that_cannot_be_read_is_logged_once_and_is_no_loss(caplog: pytest.LogCaptureFixture) -> None:
+    """A new driver or board may say what nobody expected; the GPU is not lost for that, and works again when it can be read."""
+    roster = Roster()
+    roster.enlist([entry(0, "GPU-a")])
+    for _ in range(2):
+        [state] = roster.states({"GPU-a": {"gone": wire.UNKNOWN, "error": "AttributeError: \x1b[31mx"}}, 10.0)
+    assert (state.lost, state.hung, state.gone, state.values) == (False, "", wire.UNKNOWN, None)
+    assert len(caplog.records) == 1
+    assert "\x1b" not in caplog.text
+    [state] = roster.states({"GPU-a": {"util": 1}}, 15.0)
+    assert (state.gone, state.answered) == (0, 15.0)
+
+
 def test_pauses_grow_to_a_minute_and_begin_anew_after_success() -> None:
     """Nobody sweeps a GPU that takes seconds to say nothing."""
     pause, now, gaps = Pause(), 0.0, []
