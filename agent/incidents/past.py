@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import sqlite3
+from dataclasses import replace
 
 from agent.engine.evaluate import JudgeState, SymptomState
-from agent.engine.incident import Complaint
+from agent.engine.incident import Complaint, Incident
 from agent.engine.incidentbook import RELAPSE_S, Book
+from agent.engine.incidents import phase_of
 from agent.errors import AgentError
 from agent.host import procs
 from agent.incidents import tables
@@ -16,7 +18,14 @@ def read(at: sqlite3.Connection, now: float) -> tuple[Book, int]:
     """The book, and the number of the last batch kept in it."""
     kept = tables.incidents(at, closed_after=now - RELAPSE_S)
     fired_on = [i for i in tables.closed_by_people(at) if i.active]
-    return Book(tables.last_id(at) + 1, 0.0, {i.id: i for i in sorted((*kept, *fired_on), key=lambda i: i.id)}), tables.saved(at)
+    found = {i.id: _at_rest(i) for i in sorted((*kept, *fired_on), key=lambda i: i.id)}
+    return Book(tables.last_id(at) + 1, 0.0, found), tables.saved(at)
+
+
+def _at_rest(incident: Incident) -> Incident:
+    """No playbook is at work on it: one that is taken up again says so."""
+    calm = replace(incident, remedies=0)
+    return replace(calm, phase=phase_of(calm)) if incident.remedies and incident.firing else calm
 
 
 def ended(book: Book) -> list[Complaint]:
