@@ -27,7 +27,11 @@ _SECONDS = re.compile(r"\[ *(\d{1,12})(?:\.(\d{1,9}))?(?: *<[ \d.+]{1,24}>)?\] ?
 _CALLER = re.compile(r"\[ *[TC]\d{1,10}\] ?")
 _CTIME = re.compile(r"\[(?:Mon|Tue|Wed|Thu|Fri|Sat|Sun) ([A-Z][a-z]{2}) +(\d{1,2}) (\d\d):(\d\d):(\d\d) (\d{4})\] ?")
 _RELATIVE = re.compile(r"\[(?:[A-Z][a-z]{2} ?\d{1,2} \d\d:\d\d|[ +<>\d.]{3,26}|\.{2,3})\] ?")
-_ISO = re.compile(r"(\d{4}-\d\d-\d\d[T ]\d\d:\d\d:\d\d)(?:([.,])(\d{1,9}))?(Z|[+-]\d\d:?\d\d)? ")
+_ISO = re.compile(
+    r"(?:(?:Mon|Tue|Wed|Thu|Fri|Sat|Sun) )?(\d{4}-\d\d-\d\d[T ]\d\d:\d\d:\d\d)(?:([.,])(\d{1,9}))?"
+    r"(?: ?(Z|UTC|[+-]\d\d:?\d\d)| [A-Z]{3,5}(?= ))? "
+)
+_UNIX = re.compile(r"(\d{9,10}\.\d{6}) ")
 _SYSLOG = re.compile(r"([A-Z][a-z]{2}) {1,2}(\d{1,2})(?: (\d{4}))? (\d\d):(\d\d):(\d\d)(?:\.\d{1,9})? ")
 _KERNEL = re.compile(r"(?:[\w.:-]{1,255} )?kernel: ?(?:\[ *\d+\] (?=\[))?")
 _TAG = re.compile(r"(?:([\w.:-]{1,255}) )?([\w./@+()-]{1,64})(?:\[(\d{1,10})\])?: ?")
@@ -129,6 +133,8 @@ def _dated(text: str) -> tuple[float | None, str, bool]:
     if (old := _SYSLOG.match(text)) is not None:
         year_, clock = old[3], (int(old[4]), int(old[5]), int(old[6]))
         return _wall(int(year_), old[1], int(old[2]), clock) if year_ else None, text[old.end() :], True
+    if (unix := _UNIX.match(text)) is not None:
+        return float(unix[1]), text[unix.end() :], True
     relative = _RELATIVE.match(text) if not _SECONDS.match(text) else None
     return None, text[relative.end() :] if relative is not None else text, False
 
@@ -143,7 +149,7 @@ def _wall(year: int, month: str, day: int, clock: tuple[int, int, int]) -> float
 def _iso(found: re.Match[str]) -> float | None:
     fraction = float(f"0.{found[3]}") if found[3] else 0.0
     try:
-        moment = datetime.fromisoformat(found[1] + (found[4] or "+00:00").replace("Z", "+00:00"))
+        moment = datetime.fromisoformat(found[1] + (found[4] or "+00:00").replace("UTC", "Z").replace("Z", "+00:00"))
     except ValueError:
         return None
     return moment.astimezone(UTC).timestamp() + fraction

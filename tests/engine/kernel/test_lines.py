@@ -40,6 +40,11 @@ TEXT = "NVRM: Xid (PCI:0000:3b:00): 79, GPU has fallen off the bus."
         f"2025-05-31T19:17:40.123456+02:00 dev-gpu01 kernel: [  977.050305] {TEXT}",
         f"2025-05-31T19:17:40+0200 dev-gpu01.example.com kernel: {TEXT}",
         f"[12345.678901] dev-gpu01 kernel: {TEXT}",
+        f"May 31 19:17:40.123456 dev-gpu01 kernel: {TEXT}",
+        f"Fri 2025-05-31 19:17:40 UTC dev-gpu01 kernel: {TEXT}",
+        f"Fri 2025-05-31 19:17:40.123456 CEST dev-gpu01 kernel: {TEXT}",
+        f"2025-05-31 19:17:40 dev-gpu01 kernel: {TEXT}",
+        f"1748718660.123456 dev-gpu01 kernel: {TEXT}",
         f"<4>1 2025-05-31T19:17:40.123456+02:00 dev-gpu01 kernel - - - {TEXT}",
         json.dumps({"MESSAGE": TEXT, "_TRANSPORT": "kernel", "SYSLOG_FACILITY": "0", "PRIORITY": "4"}),
     ],
@@ -57,6 +62,8 @@ def test_prefixes_are_taken_off(line: str) -> None:
         (f"Nov 02 10:11:12 node7 systemd-oomd[881]: {TEXT}", "systemd-oomd"),
         (f"2025-05-31T19:17:40.123456+02:00 node7 /usr/bin/app[7]: {TEXT}", "app"),
         (f"Nov 02 10:11:12 node7 app: kernel: {TEXT}", "app"),
+        (f"Fri 2025-05-31 19:17:40 UTC node7 app[7]: {TEXT}", "app"),
+        (f"1748718660.123456 node7 app[7]: {TEXT}", "app"),
         (json.dumps({"MESSAGE": TEXT, "_TRANSPORT": "stdout", "SYSLOG_IDENTIFIER": "app"}), "app"),
         (json.dumps({"MESSAGE": TEXT, "_TRANSPORT": "syslog", "SYSLOG_FACILITY": "0", "_COMM": "logger"}), "logger"),
     ],
@@ -93,6 +100,7 @@ def test_times_are_kept_where_they_are_said() -> None:
     assert plain("[   12.500000] x").stamp == 12.5
     assert plain("[Thu Jan  1 00:01:00 1970] x").wall == 60.0
     assert plain("1970-01-01T01:00:00.5+0100 n1 kernel: x").wall == 0.5
+    assert plain("Thu 1970-01-01 00:01:00 UTC n1 kernel: x").wall == 60.0
     assert plain("May 31 19:17:40 n1 kernel: [  977.050305] x").stamp == 977.050305
     assert plain("Feb 30 19:17:40 n1 kernel: x").wall is None
 
