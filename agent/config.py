@@ -266,7 +266,7 @@ def show(config: Config) -> dict[str, Any]:
             return {key_of(f.name): plain(getattr(value, f.name)) for f in dataclasses.fields(value)}
         if isinstance(value, Mapping):
             return {str(k): plain(v) for k, v in value.items()}
-        return list(value) if isinstance(value, tuple) else value
+        return [plain(item) for item in value] if isinstance(value, tuple) else value
 
     shown: dict[str, Any] = plain(config)
     shown["receivers"] = f"{len(config.receivers)} configured"

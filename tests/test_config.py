@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -95,3 +96,14 @@ def test_receivers_are_counted_never_shown() -> None:
     """A receiver's address may hold a secret; config show prints how many there are."""
     made = config.parse_config("receivers: ['slack://token@x']\n", "c.yaml")
     assert "token" not in str(config.show(made))
+
+
+def test_routes_are_shown_as_they_stand() -> None:
+    """All of it is plain JSON; receivers are only counted."""
+    text = (
+        "receivers: [{name: a, url: 'json://s3cret'}]\nalerts: {routes: [{receivers: [a], escalate: {after: 5m, receivers: [a]}}]}"
+    )
+    shown = json.dumps(config.show(config.parse_config(text, "c.yaml")))
+    assert '"receivers": ["a"]' in shown
+    assert '"after": 300.0' in shown
+    assert "s3cret" not in shown
