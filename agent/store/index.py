@@ -118,9 +118,12 @@ class Index:
             del self._ended[kept.handle.name]
         return kept
 
-    def sweep(self, count: int, oldest: float) -> None:
-        """Look over the next ``count`` series: forget runs, and whole series, from before ``oldest``."""
-        for _ in range(min(count, len(self._round))):
+    def sweep(self, ticks: int, oldest: float) -> None:
+        """Look over the next series, so many that all had their turn after ``ticks`` calls, the forgotten ones too.
+
+        Runs, and whole series, from before ``oldest`` are forgotten.
+        """
+        for _ in range(min(1 + len(self._round) // ticks, len(self._round))):
             kept = self._round.popleft()
             if kept in self._gone:
                 self._gone.discard(kept)

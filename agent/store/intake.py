@@ -38,7 +38,7 @@ class Intake:
             if not self._pending or self._pending[0][0] > time:
                 break
             self._pending.popleft()[1].pack()
-        self._index.sweep(1 + size // _SWEEP_ROUND, now - self._keep)
+        self._index.sweep(_SWEEP_ROUND, now - self._keep)
 
     def add(self, time: float, items: Iterable[Item], interval: float) -> None:
         """Store what one source brought."""

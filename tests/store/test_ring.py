@@ -179,6 +179,18 @@ def test_a_storm_of_short_processes_does_not_fill_the_memory() -> None:
     assert ring.bytes < 4 << 20
 
 
+def test_what_a_storm_left_is_given_back_within_a_minute() -> None:
+    """Forgotten series stand in the round of looking-over no longer than it takes, however few live ones there are."""
+    ring = Ring()
+    for t in range(30):
+        pids = [labels(pid=f"{t}.{i}") for i in range(400)]
+        ring.add(T0 + t, [Sample(Series("process_threads", pid), 1.0) for pid in pids])
+        ring.add(T0 + t, [Event(T0 + t, ENTITY_ENDED, pid) for pid in pids])
+    for t in range(30, 100):
+        ring.add(T0 + t, [Sample(CPU, float(t))])
+    assert ring.bytes < 3 << 20
+
+
 def test_packing_is_spread_over_the_ticks() -> None:
     """However many series end their run at once, one tick packs only a few."""
     ring = Ring()
