@@ -15,6 +15,7 @@ Json = Mapping[str, Any]
 
 LINES_OF_TIMELINE = 30
 PROCESSES_SHOWN = 8
+RULED_OUT_SHOWN = 12
 NOTHING = "no open incidents"
 
 
@@ -55,7 +56,10 @@ def page(i: Json, now: float, *, colour: bool = False, width: int = 100) -> str:
     if not i["causes"] and i["possible"]:
         lines += ["", *_wrap(", ".join(p["id"] for p in i["possible"]), "? Possible    ", width)]
     if i["ruled_out"]:
-        lines += ["", *_wrap(" · ".join(r["id"] for r in i["ruled_out"]), "  Ruled out   ", width)]
+        named = [r["id"] for r in i["ruled_out"][:RULED_OUT_SHOWN]]
+        more = len(i["ruled_out"]) - len(named)
+        text = " · ".join(named) + (f" and {more} more: see --json" if more else "")
+        lines += ["", *_wrap(text, "  Ruled out   ", width)]
     lines += ["", "  Timeline", *_timeline(i["timeline"], width)]
     return "\n".join(lines)
 

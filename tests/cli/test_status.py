@@ -87,3 +87,20 @@ def test_no_agent_to_ask_is_no_verdict(call: Call) -> None:
     """Exit 3, with the way to start one."""
     done = call("status")
     assert (done.code, "no agent runs here" in done.err, "anfl-agent run" in done.err) == (3, True, True)
+
+
+def test_state_in_memory_and_what_was_lost_are_told(call: Call, told: dict[str, Any]) -> None:
+    """A state that is well and a host without incidents take no line."""
+    well = {"path": "/x/state.db", "kept_in": "file", "trouble": None, "bytes": 4096, "losses": []}
+    told |= {"state": well, "incidents": {"open": 0, "unacknowledged": 0, "critical": 0, "warning": 0, "notice": 0}}
+    assert "state " not in call("status").out
+    assert "incidents" not in call("status").out
+    lost = {"at": 0.0, "why": f"the state file was damaged {HOSTILE}", "kept": "/x/state.db.corrupt-1"}
+    told |= {"state": {**well, "kept_in": "memory", "trouble": "disk full", "losses": [lost]}}
+    told |= {"incidents": {"open": 3, "unacknowledged": 2, "critical": 1, "warning": 2, "notice": 0}}
+    out = call("status").out
+    assert "state     in memory only, a kill loses it: disk full" in out
+    assert "state     lost 1970-01-01T00:00:00.000Z: the state file was damaged" in out
+    assert "what is left: /x/state.db.corrupt-1" in out
+    assert "incidents 3 open: 1 critical, 2 warning, 2 nobody has acknowledged" in out
+    assert "\x1b[2J" not in out
