@@ -36,6 +36,11 @@ class Flood:
         kept.count += count
         return []
 
+    def forget(self, key: Hashable) -> list[Event]:
+        """The opposite happened (a link is back): the next of these is news again. What was summed up so far is told."""
+        kept = self._kept.pop(key, None)
+        return [_counted(kept.event, kept.count)] if kept is not None and kept.count else []
+
     def due(self, now: float) -> list[Event]:
         """Sums whose time is over; what was quiet as long is forgotten."""
         over = [key for key, kept in self._kept.items() if now - kept.told >= AGAIN_S]

@@ -33,6 +33,7 @@ LINE_BYTES = 200
 LOOK_EVERY_S = 60.0
 MOST_DOUBTFUL = 20
 """So many doubtful events are shown a tick: a program that writes into the log must not push the kernel's out of the history."""
+OPPOSITE = {"link_up": "link_down", "link_down": "link_up", "nfs_ok": "nfs_not_responding", "nfs_not_responding": "nfs_ok"}
 OVER = frozenset(("link_up", "nfs_ok"))
 """Kinds that end something; they are events, but no errors of a device."""
 
@@ -181,7 +182,9 @@ class Collector:
             fields["mount"] = mount
         fields |= {"kind": happening.kind, "incident": happening.incident}
         event = Event(when, "kernel", gpu, clean(happening.record.text, TEXT), fields, trusted)
-        return self._flood.take((trusted, *told_apart(happening)), event, happening.count, mono)
+        kind, *about = told_apart(happening)
+        ended = self._flood.forget((trusted, OPPOSITE.get(happening.kind), *about))
+        return [*ended, *self._flood.take((trusted, kind, *about), event, happening.count, mono)]
 
     def _gpu(self, happening: Happening) -> Labels:
         address = happening.get("pci")

@@ -161,6 +161,13 @@ def test_a_flood_is_told_at_once_and_then_summed_up(log: Log) -> None:
     assert log.tick()[0]["kernel_events_total{kind='xid'}"] == 301.0
 
 
+def test_a_link_that_flaps_is_told_each_time(log: Log) -> None:
+    """Down after up is news, however soon: else the link would seem to be up for ten seconds."""
+    down, up = "tg3 0000:03:00.0 eth0: Link is down", "tg3 0000:03:00.0 eth0: Link is up at 1000 Mbps, full duplex"
+    told = [[e.fields["kind"] for e in log.tick(line)[1]] for line in (down, up, down, down, up)]
+    assert told == [["link_down"], ["link_up"], ["link_down"], [], ["link_down", "link_up"]]
+
+
 def test_a_storm_of_one_device_is_one_story(log: Log) -> None:
     """Each corrected memory error names another page: they are summed up, and do not push other events out of the history."""
     line = "EDAC MC1: 1 CE memory read error on DIMM_A1 (channel:0 slot:0 page:0x{:x} offset:0x0)"
