@@ -90,11 +90,11 @@ class Draft:
         if self._near is None:
             self._near = {}
             for incident in self.known.values():
-                self.settle_at(incident, *(c.place for c in incident.complaints))
+                self.found_at(incident, *(c.place for c in incident.complaints))
         found = {number for handle in handles(place) for number in self._near.get(handle, ())}
         return [self.known[number] for number in sorted(found)]
 
-    def settle_at(self, incident: Incident, *places: Place) -> None:
+    def found_at(self, incident: Incident, *places: Place) -> None:
         """An incident is to be found at these places too, and where its root cause is."""
         if self._near is not None:
             root = (place_of(incident.root["target"]),) if incident.root is not None else ()

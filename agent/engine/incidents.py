@@ -80,7 +80,7 @@ def _fires(draft: Draft, seen: Seen) -> None:
     if len(incident.complaints) > 1 or incident.id not in draft.fresh:  # else the opening says it
         draft.note(incident, "back" if back else "symptom", sentence(new))
     draft.holders[new.key] = incident.id
-    draft.settle_at(draft.put(incident), new.place)
+    draft.found_at(draft.put(incident), new.place)
 
 
 def _bounded(complaints: tuple[Complaint, ...]) -> tuple[Complaint, ...]:

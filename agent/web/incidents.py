@@ -56,16 +56,12 @@ class IncidentsApi:
         if known is not None and not visible(known):
             mend = f"ask root or a member of the group {peer.GROUP}"
             return refusal(403, AgentError(f"not allowed: incident {number} is not about your processes", help=mend, exit_code=3))
-        incident = await self._desk.word(number, verb, await _name(who), text)
+        incident = await self._desk.word(number, verb, await aside(lambda: peer.person(who)), text)
         return reply({"schema": "anfl.incident-word/1", "verb": verb, **answers.summary(incident)})
 
 
 async def _visible(who: peer.Peer) -> answers.Visible:
-    return answers.everything if who.may(None) else answers.of_user(await _name(who))
-
-
-async def _name(who: peer.Peer) -> str:
-    return await aside(lambda: procs.user_name(who.uid))
+    return answers.everything if who.may(None) else answers.of_user(await aside(lambda: procs.user_name(who.uid)))
 
 
 def _asked(told: Any) -> tuple[int, Any, str]:

@@ -8,8 +8,13 @@ import socket
 import struct
 from dataclasses import dataclass
 
+from agent.host import procs
+from agent.host.procfs import read_once
+
 GROUP = "anfl-agent"
 _SO_PEERGROUPS = 59  # Linux 4.13; Python has no name for it
+NO_LOGIN = 2**32 - 1
+"""``loginuid`` of what no login began: services, containers."""
 _UCRED = struct.Struct("3i")
 
 
@@ -42,6 +47,21 @@ def of(connection: socket.socket) -> Peer:
     except OSError:  # an older kernel, or more than 256 groups: the primary group counts
         groups = frozenset()
     return Peer(pid, uid, gid, groups)
+
+
+def person(who: Peer, proc: str = "/proc") -> str:
+    """Who that is to other people: the user, and of root also the login behind it (``ada as root``), as the kernel kept it.
+
+    Reads files; not for the event loop.
+    """
+    name = procs.user_name(who.uid)
+    if who.uid != 0:
+        return name
+    try:
+        login = int(read_once(f"{proc}/{who.pid}/loginuid", 32) or b"0")
+    except (OSError, ValueError):  # gone, or a kernel without audit
+        return name
+    return name if login in (0, NO_LOGIN) else f"{procs.user_name(login)} as {name}"
 
 
 def group_id() -> int | None:

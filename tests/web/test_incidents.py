@@ -13,7 +13,7 @@ from agent.engine.incident import Impact
 from agent.errors import AgentError, Refused
 from agent.host import agentsock, procs
 from agent.host.beside import beside
-from agent.host.lane import Lane
+from agent.host.lane import Lane, aside
 from agent.incidents import tables
 from agent.incidents.desk import Desk
 from agent.incidents.tables import Batch
@@ -86,7 +86,7 @@ async def test_one_is_told_whole(door: Door) -> None:
 async def test_a_word_is_answered_when_it_is_kept(door: Door) -> None:
     """In the name of whom the kernel says is there, cleaned."""
     told = await door.ask("POST", "/v1/incident", {"id": 3, "verb": "ack", "text": "on it\x1b[2J"})
-    who = procs.user_name(os.geteuid())
+    who = await aside(lambda: peer.person(peer.Peer(os.getpid(), os.geteuid(), 0)))
     assert (told["schema"], told["verb"], told["acknowledged"]) == ("anfl.incident-word/1", "ack", who)
     [line] = (await door.ask("GET", "/v1/incident?id=3"))["timeline"]
     assert (line["what"], line["who"], line["text"]) == ("acknowledged", who, "on it\ufffd[2J")
@@ -125,3 +125,14 @@ async def test_a_wrong_question_gets_a_clear_error(
     with pytest.raises(AgentError, match=words):
         await door.ask(method, route, body)
     assert (await door.ask("GET", "/v1/incident?id=3"))["timeline"] == []
+
+
+def test_behind_root_stands_who_logged_in(tmp_path: Path) -> None:
+    """The kernel keeps it through sudo; a service and a container have no login."""
+    for pid, login in ((1, "1000"), (2, "4294967295"), (3, "0"), (4, "")):
+        (tmp_path / str(pid)).mkdir()
+        (tmp_path / str(pid) / "loginuid").write_text(login)
+    root, ada = procs.user_name(0), procs.user_name(1000)
+    told = [peer.person(peer.Peer(pid, 0, 0), str(tmp_path)) for pid in range(1, 6)]
+    assert told == [f"{ada} as {root}", root, root, root, root]
+    assert peer.person(peer.Peer(1, 54321, 0), str(tmp_path)) == "54321"
