@@ -27,7 +27,7 @@ SHORT = {
     "diagnose": "find the root cause, now",
     "doctor": "what works on this host, what does not, and how to mend it",
     "drill": "start harmless faults and check that they are named",
-    "kernel-log": "what kernel-log text says: Xids, OOM kills, hung tasks, disks, links",
+    "kernel-log": "what kernel-log text says of GPUs, memory, disks and links",
     "files": "list or copy the files that ship with the agent",
     "incidents": "what is or was wrong on this host: list, show, acknowledge, comment, assign, close",
     "record": "the flight recorder's files: list, verify, export, import, prune",
