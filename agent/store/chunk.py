@@ -12,6 +12,7 @@ import zlib
 from array import array
 from collections.abc import Iterable, Sequence
 from itertools import accumulate, repeat
+from math import trunc
 from operator import add, mul, sub
 
 _HEADER = struct.Struct("<HHB")  # length of what follows, number of values, form
@@ -104,7 +105,7 @@ def _integers(values: array[float]) -> tuple[int, bytes] | None:
         if index is None:
             return None
         scale = SCALES[index]
-        ints = list(map(int, values)) if scale == 1 else list(map(round, map(mul, values, repeat(scale))))
+        ints = list(map(trunc, values)) if scale == 1 else list(map(float.__round__, map(mul, values, repeat(scale))))
         if _floats(ints, scale).tobytes() != values.tobytes():
             return None
         deltas = list(map(sub, ints[1:], ints))
