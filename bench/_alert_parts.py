@@ -38,6 +38,8 @@ CAUSE = {
     "artifacts": [],
 }
 
+EACH_ALONE = Alerts(group_wait=0.01, group_interval=0.01, settle=0.0, group_by=("incident",))
+
 
 def incident(number: int, n: int, now: float, *, over: bool = False, cause: str = "memory.python-leak") -> Incident:
     """One incident, open or closed."""

@@ -11,10 +11,10 @@ from agent.alerts.stages import group_of
 from agent.engine.incident import Complaint, Impact, Incident
 from agent.model import JsonObject, Severity
 
-MOST_OF_GROUP = 100
+MOST_OF_GROUP = 50
 """Alerts of one group that are kept one by one; more are only counted, unless they are critical."""
 MOST_CRITICAL = 2000
-MOST = 1000
+MOST = 500
 """Alerts kept in all; past it a group keeps five."""
 FEW = 5
 ENTITY = ("pid", "cgroup", "unit", "container", "job", "user", "gpu", "uuid", "pci", "device", "mountpoint", "interface")

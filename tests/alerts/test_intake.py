@@ -64,7 +64,7 @@ def test_who_suffers_is_said_in_a_line() -> None:
 
 
 def test_a_storm_is_counted_and_critical_alerts_are_kept() -> None:
-    """A hundred of a group; past a thousand in all five of each; with a group's last one its count goes."""
+    """Fifty of a group; past five hundred in all five of each; with a group's last one its count goes."""
     bound = Bound((), ("cause",), "h")
     assert sum(bound.takes(alert(str(n))) for n in range(500)) == MOST_OF_GROUP
     assert bound.folded == {"cause=memory.python-leak": 400}
