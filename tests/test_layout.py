@@ -54,6 +54,8 @@ ACROSS = {
     "alerts/test_kills.py",
     "alerts/test_series_to_message.py",
     "acceptance/test_bad_input.py",
+    "actions/test_processes.py",
+    "actions/test_programs.py",
     "acceptance/test_unit.py",
     "cli/test_cli.py",
     "collectors/test_declarations.py",

@@ -10,6 +10,7 @@ from agent.host.reach import WillNot
 from agent.model import Target
 
 SHARED = ("/", "/init.scope", "/system.slice", "/user.slice", "/machine.slice", "/kubepods", "/docker", "/lxc")
+CONTROLLERS = frozenset({"memory", "cpu", "blkio", "freezer"})
 PERIOD_US = 100_000
 
 
@@ -38,13 +39,13 @@ class Knob:
         return have.split() == self.value.split() or have.rpartition(" ")[2] == self.value
 
 
-def of(target: Target) -> dict[str, str]:
-    """Controller → folder of the target's own cgroup ("" for v2). WillNot if it has none of its own."""
+def of(target: Target, wanted: frozenset[str] = CONTROLLERS) -> dict[str, str]:
+    """Controller → folder of the target's own cgroup ("" for v2), for those ``wanted``. WillNot if it has none of its own."""
     paths = _paths(target)
     found = {}
     for name, root in _roots().items():
         path = paths.get(name, "")
-        if path and path not in SHARED and ".." not in path.split("/") and os.path.isdir(root + path):
+        if name in wanted | {""} and path and path not in SHARED and ".." not in path.split("/") and os.path.isdir(root + path):
             found[name] = root + path
     if not found:
         raise WillNot(f"{target.name or 'it'} has no cgroup of its own")
@@ -77,7 +78,7 @@ def _roots() -> dict[str, str]:
             if kind == "cgroup2":
                 found[""] = place
             elif kind == "cgroup":
-                found |= {name: place for name in options.split(",") if name in ("memory", "cpu", "blkio", "freezer")}
+                found |= {name: place for name in options.split(",") if name in CONTROLLERS}
     return found
 
 

@@ -40,6 +40,11 @@ class Action(Base):
         parts += [f"disk weight to {self.io_weight}"] if self.io_weight else []
         return f"bound {self.target.unit or self.target.cgroup or self.name}: {', '.join(parts)}"
 
+    @property
+    def _controllers(self) -> frozenset[str]:
+        wanted = {"memory": self.memory, "cpu": self.cpus, "blkio": self.io_weight}
+        return frozenset(name for name, value in wanted.items() if value)
+
     async def check(self) -> None:
         """There is a limit, a cgroup, and nobody else in it."""
         if not (self.memory or self.cpus or self.io_weight):
@@ -47,7 +52,7 @@ class Action(Base):
         if self.memory and self.memory < 16 * 2**20:
             raise WillNot("less than 16 MiB would stop it")
         if self.target.unit is None:
-            await aside(lambda: of(self.target))
+            await aside(lambda: of(self.target, self._controllers))
 
     async def act(self) -> JsonObject:
         """Set; what it was comes back."""
@@ -69,7 +74,7 @@ class Action(Base):
         return {"unit": unit, "before": before}
 
     def _directly(self) -> JsonObject:
-        folder = of(self.target)
+        folder = of(self.target, self._controllers)
         before = []
         for knob in self._knobs(folder):
             before.append([knob.path, knob.read()])
@@ -95,7 +100,7 @@ class Action(Base):
         """The files say it."""
         if "unit" in done:
             return None
-        return await aside(lambda: all(k.holds() for k in self._knobs(of(self.target))))
+        return await aside(lambda: all(k.holds() for k in self._knobs(of(self.target, self._controllers))))
 
     async def undo(self, done: JsonObject) -> None:
         """Lift it."""

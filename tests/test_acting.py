@@ -1,0 +1,88 @@
+"""Playbooks put together with the rest of the agent."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from agent import acting, plugins
+from agent.config import Config
+from agent.errors import Problems
+from agent.remedy.playbook import CLASSES
+
+SOP = """3.1 resource optimization|3.1 cache implementation|3.1 load balancing|3.1 memory cleanup|3.1 resource reallocation
+3.1 optimization implementation|3.1 scaling adjustment|3.1 process optimization|3.1 configuration tuning|3.2 parameter tuning
+3.2 configuration adjustment|3.2 resource reallocation|3.2 monitoring enhancement|6.1 service isolation|6.1 impact assessment
+6.1 team notification"""
+
+
+def config(folder: Path, playbook: str = "") -> Config:
+    """A configuration with one playbook of the site."""
+    site = folder / "playbooks.d"
+    site.mkdir()
+    if playbook:
+        (site / "own.yaml").write_text(playbook)
+    return Config(path=str(folder / "config.yaml"), state_dir=str(folder))
+
+
+def causes() -> list[str]:
+    """Of the shipped rules."""
+    return list(plugins.rules_or_raise(plugins.installed(), Config()).causes)
+
+
+def test_the_shipped_playbooks_cover_the_procedure_and_allow_nothing() -> None:
+    """Resolutions of section 3 and the immediate actions of 6.1; nothing disruptive has an allow list or runs by itself."""
+    shelf = acting.read(Config(), causes())
+    said = {line for one in shelf.playbooks.values() for line in one.sop}
+    assert {item for line in SOP.splitlines() for item in line.split("|")} - said == set()
+    bold = [p for p in shelf.playbooks.values() if p.class_ != "observe"]
+    assert not [p.id for p in bold if p.target.allow or p.mode == "auto"]
+    assert {p.class_ for p in shelf.playbooks.values()} == set(CLASSES)
+
+
+def test_every_playbook_that_a_rule_offers_exists() -> None:
+    """Else the offer would be empty."""
+    rules = plugins.rules_or_raise(plugins.installed(), Config())
+    offered = {cause.playbook for cause in rules.causes.values() if cause.playbook}
+    assert offered <= set(acting.read(Config(), rules.causes).playbooks)
+
+
+def test_a_playbook_of_the_site_takes_the_place_of_its_namesake(tmp_path: Path) -> None:
+    """With its own allow list."""
+    text = """
+playbook: let-go-on
+title: Ours
+class: reversible
+target: {allow: [{unit: "x@*"}]}
+needs: {causes: [latency.external-stop]}
+steps: [{do: continue_process}]
+"""
+    one = acting.read(config(tmp_path, text), causes()).playbooks["let-go-on"]
+    assert (one.title, one.target.allow[0].unit) == ("Ours", "x@*")
+
+
+@pytest.mark.parametrize(
+    ("step", "said"),
+    [
+        ("{do: renice, with: {nise: 5}}", "unknown setting 'nise'"),
+        ("{do: renice, with: {nice: low}}", "'low' is not a quantity"),
+        ("{do: renice, with: {target: x}}", "'target' is filled in by the agent"),
+    ],
+)
+def test_a_wrong_setting_of_a_step_has_its_place(tmp_path: Path, step: str, said: str) -> None:
+    """Before anything could be done with it."""
+    text = f"playbook: p\ntitle: t\nclass: reversible\nneeds: {{causes: [memory.oom-risk]}}\nsteps: [{step}]\n"
+    with pytest.raises(Problems) as wrong:
+        acting.read(config(tmp_path, text), causes())
+    assert said in str(wrong.value)
+    assert "own.yaml:5:" in str(wrong.value)
+
+
+def test_what_is_filled_in_later_is_no_mistake(tmp_path: Path) -> None:
+    """A unit is known only when it acts."""
+    text = (
+        "playbook: p\ntitle: t\nclass: disruptive\nneeds: {causes: [memory.oom-risk]}\n"
+        "steps: [{do: restart_unit, with: {unit: '${target.unit}'}}]\n"
+    )
+    assert "p" in acting.read(config(tmp_path, text), causes()).playbooks

@@ -1,0 +1,120 @@
+"""Playbooks on the unix socket."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from agent.errors import AgentError
+from agent.host import agentsock
+from agent.host.lane import Lane, aside
+from agent.incidents.desk import Desk
+from agent.model import JsonObject
+from agent.remedy import tables
+from agent.remedy.carry import Carrier
+from agent.remedy.runner import Remedy
+from agent.store.state import State
+from agent.web.playbooks import PlaybooksApi
+from agent.web.sock import AgentSocket
+from tests.fakes.clock import FakeClock
+from tests.fakes.remedyworld import CALM, DIAGNOSIS, KEY, RECYCLE, World, playbooks
+from tests.web.test_sock import FakeBackend
+
+
+class Door:
+    """A socket with playbooks behind it."""
+
+    def __init__(self, folder: Path, state: State, clock: FakeClock, books: Any) -> None:
+        self.path, self.state, self.world = str(folder / "agent.sock"), state, World()
+        carrier = Carrier(state, self.world, clock, self.world.make, lambda told: None, self.world.house)  # type: ignore[arg-type,return-value]
+        self.runner = Remedy(state, books, "propose", self.world, clock, carrier)
+        self.socket = AgentSocket(self.path, FakeBackend(), more=PlaybooksApi(self, Desk(state, clock), state, clock).routes())  # type: ignore[arg-type]
+        self.lane = Lane("client")
+
+    def remedy(self) -> Remedy:
+        """As the organ gives it."""
+        return self.runner
+
+    async def ask(self, method: str, route: str, body: JsonObject | None = None) -> JsonObject:
+        """The answer."""
+        return next(iter(await self.lane.run(lambda: list(agentsock.ask(self.path, method, route, body, timeout=5)), 10)))
+
+    async def say(self, **body: Any) -> JsonObject:
+        """One word."""
+        return await self.ask("POST", "/v1/playbook", body)
+
+
+@pytest.fixture
+async def door(tmp_path: Path) -> AsyncIterator[Door]:
+    """One proposal waits."""
+    clock = FakeClock()
+    state = State(str(tmp_path / "state.db"), [tables.ROOM], clock)
+    await state.open()
+    made = Door(tmp_path, state, clock, await aside(lambda: playbooks(CALM, RECYCLE)))
+    await made.socket.start()
+    await made.runner.diagnosed(DIAGNOSIS, 5, KEY)
+    yield made
+    await made.socket.stop()
+    made.lane.close()
+    await state.close()
+
+
+async def test_what_waits_is_listed_and_agreed_to_by_name(door: Door) -> None:
+    """The audit knows who."""
+    told = await door.ask("GET", "/v1/playbooks")
+    assert (told["ceiling"], [r["phase"] for r in told["runs"]], told["playbooks"][0]["in_force"]) == (
+        "propose",
+        ["proposed"],
+        "propose",
+    )
+    said = await door.say(verb="approve", id=1)
+    assert said["run"]["phase"] == "approved"
+    audit = await door.ask("GET", "/v1/audit")
+    assert (audit["broken_at"], audit["head"]["seq"], audit["records"][-1]["what"]) == (None, 2, "run 1 approved")
+    assert audit["records"][-1]["who"] == said["run"]["approvals"][0]
+
+
+async def test_a_no_has_its_reason(door: Door) -> None:
+    """And cannot be taken twice."""
+    assert (await door.say(verb="deny", id=1, reason="not tonight"))["run"]["reason"] == "not tonight"
+    with pytest.raises(AgentError, match="does not wait for anybody"):
+        await door.say(verb="approve", id=1)
+
+
+async def test_a_pause_and_a_reset_need_reasons(door: Door) -> None:
+    """They stand in the list until they end."""
+    with pytest.raises(AgentError, match="a pause needs a reason"):
+        await door.say(verb="pause", for_s=60)
+    await door.say(verb="pause", for_s=60, reason="night shift")
+    assert "night shift" in (await door.ask("GET", "/v1/playbooks"))["switches"]["pause"]["why"]
+    await door.say(verb="resume")
+    assert (await door.ask("GET", "/v1/playbooks"))["switches"] == {}
+    with pytest.raises(AgentError, match="needs a reason"):
+        await door.say(verb="reset")
+    with pytest.raises(AgentError, match="needs a reason"):
+        await door.say(verb="fresh")
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        {"verb": "dance"},
+        {"verb": "approve"},
+        {"verb": "approve", "id": "1"},
+        {"verb": "approve", "id": True},
+        {"verb": "pause", "for_s": -1, "reason": "x"},
+        {"verb": "pause", "for_s": 1e9, "reason": "x"},
+        {"verb": "deny", "id": 1, "reason": 5},
+        {"verb": "weigh", "playbook": "none", "incident": 1},
+        {"verb": "weigh", "playbook": "calm", "incident": 99},
+        {"verb": "approve", "id": 1, "more": 1},
+    ],
+)
+async def test_what_makes_no_sense_is_refused_and_changes_nothing(door: Door, body: JsonObject) -> None:
+    """With a word on what would."""
+    with pytest.raises(AgentError):
+        await door.ask("POST", "/v1/playbook", body)
+    assert [r["phase"] for r in (await door.ask("GET", "/v1/playbooks"))["runs"]] == ["proposed"]
