@@ -51,6 +51,7 @@ ELSEWHERE = {
 }
 ACROSS = {
     # tests of what no single file does
+    "alerts/test_alertmanager_real.py",
     "alerts/test_kills.py",
     "alerts/test_series_to_message.py",
     "acceptance/test_bad_input.py",

@@ -121,7 +121,23 @@ async def _answer(reader: asyncio.StreamReader, body_s: float) -> Answer:
         async with asyncio.timeout(body_s):
             while len(body) < MOST_BODY and (part := await reader.read(MOST_BODY - len(body))):
                 body += part
-    return Answer(int(words[1]), headers, body)
+    chunked = headers.get("transfer-encoding", "").lower() == "chunked"
+    return Answer(int(words[1]), headers, _unchunked(body) if chunked else body)
+
+
+def _unchunked(body: bytes) -> bytes:
+    """What the chunks hold, as far as they came."""
+    whole, rest = b"", body
+    while rest:
+        size, found, rest = rest.partition(b"\r\n")
+        try:
+            length = int(size.partition(b";")[0], 16)
+        except ValueError:
+            break
+        if not found or not length:
+            break
+        whole, rest = whole + rest[:length], rest[length + 2 :]
+    return whole
 
 
 def _said(error: Exception) -> str:

@@ -56,6 +56,16 @@ async def test_an_answer_has_status_headers_and_body() -> None:
     assert (answer.status, answer.headers["retry-after"], answer.body) == (429, "7", b"later")
 
 
+@pytest.mark.parametrize(
+    ("chunks", "body"),
+    [(b"3\r\nabc\r\n2;x=y\r\nde\r\n0\r\n\r\n", b"abcde"), (b"5\r\nab", b"ab"), (b"zz\r\nab", b""), (b"", b"")],
+)
+async def test_chunks_are_put_together_as_far_as_they_came(chunks: bytes, body: bytes) -> None:
+    """Servers may answer so."""
+    async with server(says(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n" + chunks)) as url:
+        assert (await request("GET", url, timeout=5)).body == body
+
+
 async def test_what_is_asked_arrives_as_it_was_given() -> None:
     """Path, query, headers, body; nothing can be smuggled in with a header."""
     got: list[bytes] = []
