@@ -50,6 +50,7 @@ def _lines(s: dict[str, Any]) -> list[str]:
     lines += [f"broken    {b['name']}: {clean(b['why'], 120)}" for b in s["broken_plugins"]]
     lines += _state(s.get("state"))
     lines += _incidents(s.get("incidents"))
+    lines += _alerts(s.get("alerts"))
     lines.append("symptoms  " + (_symptoms(s["symptoms"]) or "none"))
     for diagnosis in s["diagnoses"][-5:]:
         causes = ", ".join(c["id"] for c in diagnosis["causes"]) or "nothing found"
@@ -89,6 +90,16 @@ def _incidents(found: dict[str, Any] | None) -> list[str]:
     words = [f"{found[word]} {word}" for word in ("critical", "warning", "notice") if found[word]]
     words += [f"{found['unacknowledged']} nobody has acknowledged"] if found["unacknowledged"] else []
     return [f"incidents {found['open']} open: {', '.join(words)} (anfl-agent incidents list)"]
+
+
+def _alerts(told: dict[str, Any] | None) -> list[str]:
+    """Receivers, and those that do not get what they should."""
+    if told is None:
+        return []
+    bad = [r for r in told["receivers"] if r["state"] != "ok"]
+    waiting = f" · {told['waiting']} messages wait" if told["waiting"] else ""
+    trouble = "".join(f" · {r['name']} {r['state']}: {clean(r['why'], 80)}" for r in bad)
+    return [f"alerts    {len(told['receivers']) - len(bad)} receivers ok{waiting}{trouble}"]
 
 
 def _symptoms(symptoms: list[dict[str, Any]]) -> str:

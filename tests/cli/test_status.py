@@ -104,3 +104,15 @@ def test_state_in_memory_and_what_was_lost_are_told(call: Call, told: dict[str, 
     assert "what is left: /x/state.db.corrupt-1" in out
     assert "incidents 3 open: 1 critical, 2 warning, 2 nobody has acknowledged" in out
     assert "\x1b[2J" not in out
+
+
+def test_receivers_that_get_nothing_are_told_with_the_reason(call: Call, told: dict[str, Any]) -> None:
+    """The others are counted."""
+    known = {"name": "chat", "state": "ok", "why": "", "last_delivery": None}
+    told["alerts"] = {
+        "open": 1,
+        "waiting": 2,
+        "parked": 1,
+        "receivers": [known, {**known, "name": "hook", "state": "parked", "why": "401"}],
+    }
+    assert "alerts    1 receivers ok · 2 messages wait · hook parked: 401\n" in call("status").out
