@@ -68,13 +68,16 @@ class TreeBuilder:
         self.notes.known(file.each, {x for m in self.catalog.metrics.values() for x in m.labels}, "label")
         symptom = self._symptom(file.symptom)
         applies = self._compile(file.applies, each=()) if file.applies is not None else None
+        if file.concerns is not None:
+            lists = {m.name for m in self.catalog.metrics.values() if m.kind is Kind.INFO and "pid" in m.labels}
+            self.notes.known([file.concerns], lists, "info series of processes")
         checks = self._checks()
         causes = tuple(self._cause(key, cause) for key, cause in file.causes.items())
         if len(self.notes.problems) > before or symptom is None:
             return None
         ready = {c.id: c for c in checks.values() if c is not None}
         self._unused(ready, causes)
-        return Tree(str(file.tree), symptom, _plain(file.each), file.sop, ready, causes, applies)
+        return Tree(str(file.tree), symptom, _plain(file.each), file.sop, ready, causes, applies, str(file.concerns or ""))
 
     def _symptom(self, file: SymptomFile) -> Symptom | None:
         when = self._compile(file.when)

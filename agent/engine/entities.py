@@ -85,6 +85,11 @@ class Entities:
             return found
         return [key for key in found if dict(key)["pid"] in pids]
 
+    def concerned(self, tree: Tree) -> frozenset[str]:
+        """The process trees that a host-wide tree is about, if it says so."""
+        listed = self.round.live(tree.concerns) if tree.concerns else []
+        return frozenset[str]().union(*(self.own(named["pid"]) for _, named in listed if named.get("pid")))
+
     def applies(self, tree: Tree) -> bool:
         """Is there what the tree is about? Unless that is known, the tree says nothing, not even that it could not look."""
         return tree.applies is None or tree.applies.value(self.round, HOST) is True

@@ -20,7 +20,8 @@ Onsets = Mapping[tuple[str, Labels], float]
 
 def place_of(walk: Walk) -> Place:
     """Where a walk stands."""
-    pids = walk.instance.own_pids if walk.instance.labels.keys() & {"pid", "uuid"} else frozenset[str]()
+    own = walk.tree.concerns or walk.instance.labels.keys() & {"pid", "uuid"}
+    pids = walk.instance.own_pids if own else frozenset[str]()
     return Place(walk.labels, walk.instance.labels, pids)
 
 

@@ -57,7 +57,8 @@ class CauseFile:
 @dataclass(frozen=True)
 class TreeFile:
     """One tree, one file. ``each`` lists the labels that make an instance; none means the host. Where ``applies``, a condition
-    on the host, is not true, the tree says nothing."""
+    on the host, is not true, the tree says nothing. ``concerns`` is an info series that lists processes: what a host-wide tree
+    finds is their trouble too."""
 
     tree: Text
     symptom: SymptomFile
@@ -66,6 +67,7 @@ class TreeFile:
     sop: tuple[str, ...] = ()
     each: tuple[Text, ...] = ()
     applies: Text | None = None
+    concerns: Text | None = None
 
 
 _BY_ID = {"checks": "list", "causes": "map", "symptom": "map"}

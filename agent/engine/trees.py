@@ -108,6 +108,8 @@ class Tree:
     causes: tuple[Cause, ...] = ()
     applies: Compiled | None = None
     """A condition on the host: unless it is true the tree is neither judged nor walked."""
+    concerns: str = ""
+    """The info series of the processes that suffer from what a host-wide tree finds."""
 
     @cached_property
     def series(self) -> tuple[str, ...]:

@@ -103,7 +103,7 @@ class Walker:
 
     def walk(self, tree: Tree, labels: Labels) -> Walk:
         """All checks of a tree in their order, each seeing those above it."""
-        instance = self.entities.instance(labels, self.own)
+        instance = self.entities.instance(labels, self.entities.concerned(tree) or self.own)
         pid = instance.labels.get("pid")
         subject = self.entities.subject(pid) if pid else ",".join(f"{k}={v}" for k, v in labels)
         fires = _truth(tree.symptom.when.evaluate(self.round, instance))

@@ -175,3 +175,20 @@ def test_siblings_of_a_tree_are_asked_with_it() -> None:
     assert rules.named(["gpu"]) == {"gpu", "gpu_load"}
     assert rules.named(["gpu_load", "latency"]) == {"gpu_load", "latency"}
     assert rules.named([]) == frozenset()
+
+
+NODE = """
+tree: gpu_node
+concerns: gpu_process_info
+symptom: {when: "nvml_up > 0"}
+checks: [{id: up, expr: "nvml_up > 0"}]
+causes: {gpu.driver-hung: {title: t, support: {up: 0.7}}}
+"""
+
+
+def test_what_is_wrong_with_the_host_is_the_trouble_of_those_it_concerns() -> None:
+    """A driver that hangs is no stranger's trouble, but that of whoever is on a GPU."""
+    mine = assess(rule_set(NODE), node(), Scope(Target("process", pid=2), (1, 2)), {})
+    other = assess(rule_set(NODE), node(), Scope(Target("process", pid=3), (3,)), {})
+    assert [c.id for c in mine.causes] == ["gpu.driver-hung"]
+    assert ([c.id for c in other.causes], [c.id for c in other.elsewhere]) == ([], ["gpu.driver-hung"])
