@@ -62,7 +62,9 @@ def read(config: Config, causes: Iterable[str]) -> Shelf:
         log.error("action %s cannot be imported: %s", plugin.name, plugin.why)
     specs = {name: _spec(kind) for name, kind in kinds.items()}
     site = _texts(Path(config.path).parent / SITE_FOLDER) if config.path else {}
-    found, problems = load_playbooks(_texts(data.folder("rules") / FOLDER), specs, causes, site)
+    found, problems = load_playbooks(
+        _texts(data.folder("rules") / FOLDER), specs, causes, site, overlay_only=bool(config.rules_dir)
+    )
     if problems:
         raise Problems(problems)
     return Shelf(kinds, found)

@@ -132,7 +132,7 @@ async def _drill(ward: _Ward, variant: Variant, place: Path) -> CaseResult:
     simulated = await simulate(ward.simulator, case.sim, place)
     if ward.ambient is None:
         ward.progress("a baseline of the host before the first fault")
-        ward.ambient = ambient_causes(await _baseline(ward, config))
+        ward.ambient = ambient_causes(await _baseline(ward, await aside(lambda: _healthy_config(case, place))))
     ward.progress(f"{case.id}: {case.title}" + (f" ({variant.describe()})" if variant.number else ""))
     async with contextlib.AsyncExitStack() as stack:
         env = simulated.environment if simulated else {}
@@ -229,6 +229,12 @@ def _private_config(case: Case, place: Path) -> str:
     path = place / "config.yaml"
     path.write_text(json.dumps(merged(config, case.config), indent=1), "utf-8")
     return str(path)
+
+
+def _healthy_config(case: Case, place: Path) -> str:
+    """The same without what the case tells of its fault, or that would pass for something the host had before."""
+    (place / "baseline").mkdir()
+    return _private_config(replace(case, kernel_log=(), config={}), place / "baseline")
 
 
 def merged(under: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:

@@ -149,8 +149,13 @@ def load_playbooks(
     actions: Mapping[str, ActionSpec],
     causes: Iterable[str],
     overlay: Mapping[str, str] = MappingProxyType({}),
+    *,
+    overlay_only: bool = False,
 ) -> tuple[dict[str, Playbook], list[Problem]]:
-    """All playbooks of these files (path → text), and every mistake in them. One of ``overlay`` takes the place of its namesake."""
+    """All playbooks of these files (path → text), and every mistake in them. One of ``overlay`` takes the place of its namesake.
+
+    ``overlay_only``: a site that has rules of its own need not have every cause that the others are for.
+    """
     known, found, problems = frozenset(causes), dict[str, Playbook](), list[Problem]()
     theirs: dict[str, bool] = {}
     for path, text in (*texts.items(), *overlay.items()):
@@ -164,7 +169,7 @@ def load_playbooks(
             continue
         if one.id in found and (path in overlay) == theirs[one.id]:
             problems.append(one.playbook.node.problem(f"playbook '{one.id}' is there twice"))
-        problems += _problems(one, actions, known)
+        problems += _problems(one, actions, known if path in overlay or not overlay_only else None)
         theirs[one.id] = path in overlay
         found[one.id] = replace(one, digest=hashlib.sha256(text.encode()).hexdigest()[:16])
     for one in found.values():
@@ -172,9 +177,9 @@ def load_playbooks(
     return found, problems
 
 
-def _problems(one: Playbook, actions: Mapping[str, ActionSpec], causes: frozenset[str]) -> Iterable[Problem]:
+def _problems(one: Playbook, actions: Mapping[str, ActionSpec], causes: frozenset[str] | None) -> Iterable[Problem]:
     for cause in one.needs.causes:
-        if cause not in causes:
+        if causes is not None and cause not in causes:
             yield cause.node.problem(f"unknown cause '{cause}'", did_you_mean(cause, causes))
     if not one.steps:
         yield one.playbook.node.problem("a playbook needs steps")

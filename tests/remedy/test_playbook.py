@@ -45,3 +45,12 @@ def test_what_cannot_be_undone_is_never_destructive_by_itself() -> None:
 def test_the_host_has_the_last_word_on_the_mode(ceiling: str, mode: str) -> None:
     """A playbook never does more than the ceiling."""
     assert allowed_mode(playbooks(CALM, RECYCLE)["calm"], ceiling) == mode  # type: ignore[arg-type]
+
+
+def test_rules_of_ones_own_need_not_have_every_cause_of_the_shipped_playbooks() -> None:
+    """But those of the site must name causes there are."""
+    own = {"o.yaml": CALM.replace("memory.python-leak", "memory.none").replace("calm", "own")}
+    shipped = {"p.yaml": CALM, "q.yaml": RECYCLE}
+    assert not load_playbooks(shipped, SPECS, ["memory.oom-risk"], overlay_only=True)[1]
+    _, problems = load_playbooks(shipped, SPECS, ["memory.oom-risk"], own, overlay_only=True)
+    assert ["unknown cause 'memory.none'" in str(p) for p in problems] == [True]
