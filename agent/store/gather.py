@@ -65,14 +65,15 @@ class Gatherer:
             if track.id < 0:
                 self._framing.name(kept.handle, track)
             track.at = n
-            new = kept.run()[at:n]
             if track.block != block:
                 form, track.block = track.scale, block
-            elif new.count(track.value) == n - at:
-                form = track.scale + 16 * SAME
-                new = new[:1]
+                new = kept.run()[at:n]
+            elif len(kept.values) <= at:  # none was written out since: it stands still
+                form, new = track.scale + 16 * SAME, kept.values[-1:]
             else:
-                form = track.scale + 16 * NEXT
+                form, new = track.scale + 16 * NEXT, kept.run()[at:n]
+                if new.count(track.value) == n - at:
+                    form, new = track.scale + 16 * SAME, new[:1]
             batch = group.batches.get(form) or group.begin(form)
             batch.tracks.append(track)
             batch.values.extend(new)
