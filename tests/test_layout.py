@@ -38,7 +38,6 @@ ELSEWHERE = {
     "host/nvml_asked.py": ("host/test_nvml.py", "it runs in the process those tests start"),
     "host/nvml_desk.py": ("host/test_nvml.py", "it runs in the process those tests start"),
     "host/nvml_device.py": ("host/test_nvml.py", "it runs in the process those tests start"),
-    "host/nvml_scout.py": ("host/test_nvml.py", "GPUs left alone and taken back"),
     "host/nvml_worker.py": ("host/test_nvml_child.py", "the process those tests start"),
     "host/session.py": ("host/test_attach.py", "one step of an attach"),
     "sim/show.py": ("cli/test_sim.py", "the command prints it"),
