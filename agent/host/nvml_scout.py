@@ -53,7 +53,8 @@ class Scouts:
             reply = scout.receive(GLANCE_S, call_s, open_s) if scout.opened is not None else None
             if reply is None and not (scout.opened and "over" in scout.opened):
                 return
-            if reply and any("gone" not in got for got in reply.get("gpus", {}).values()):
+            # Another GPU's answer: indexes have shifted, so nobody knows any more which one is left alone.
+            if reply and any("gone" not in got or uuid != gpu.uuid for uuid, got in reply.get("gpus", {}).items()):
                 self._welcome(gpu)
             else:
                 gpu.leave_alone(now, gpu.hung)

@@ -7,12 +7,14 @@ import os
 import random
 import signal
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from agent.errors import Unavailable
 from agent.host.nvml import Nvml
+from agent.host.nvml_gpu import Reading
 from tests.fakes.gpusim import Host
 
 pytestmark = pytest.mark.real
@@ -75,7 +77,34 @@ def well(nvml: Nvml) -> None:
     while time.monotonic() < deadline:
         with contextlib.suppress(Unavailable):
             reading = nvml.read("health")
-            if reading.up and not reading.hung and all(gpu.values is not None for gpu in reading.gpus):
+            if reading.up and not reading.hung and [gpu.values is not None for gpu in reading.gpus] == [True] * 3:
                 return
         time.sleep(0.05)
     pytest.fail(f"not well again: {nvml.known()}")
+
+
+def test_indexes_that_shift_while_a_gpu_is_left_alone_strand_nobody(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The place where it hung is another GPU's now; who is where is found out anew."""
+    monkeypatch.setattr("agent.host.nvml_gpu.FIRST_PAUSE_S", 0.1)
+    host = Host(tmp_path, 3)
+    nvml = Nvml(host.library, call_s=0.2, env=host.env).used()
+    try:
+        well(nvml)
+        host.break_("hang", {"gpu": 1})
+        wait_for(nvml, lambda reading: [g.values is not None for g in reading.gpus] == [True, False, True])
+        host.mend()
+        host.break_("vanish", {"gpu": 0})
+        reading = wait_for(nvml, lambda reading: [g.values is not None for g in reading.gpus] == [False, True, True])
+        assert [(g.index, g.uuid, g.lost) for g in reading.gpus] == [(n, host.uuid(n), n == 0) for n in range(3)]
+    finally:
+        host.mend()
+        nvml.close()
+
+
+def wait_for(nvml: Nvml, wanted: Callable[[Reading], bool]) -> Reading:
+    """Read until it is so."""
+    deadline = time.monotonic() + UNTIL_S
+    while not wanted(reading := nvml.read("fast")):
+        assert time.monotonic() < deadline, reading
+        time.sleep(0.05)
+    return reading
