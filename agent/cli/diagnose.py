@@ -33,7 +33,7 @@ class Duration(click.ParamType[float]):
 @click.argument("trees", nargs=-1, metavar="[TREE]...")
 @click.option("--pid", type=click.IntRange(1), help="The process that suffers (with its children).")
 @click.option("--unit", help="The systemd unit that suffers.")
-@click.option("--gpu", help="The GPU that suffers (index or UUID).")
+@click.option("--gpu", help="The GPU that suffers (index, UUID or PCI address).")
 @click.option("--for", "for_s", type=Duration(), default="15s", show_default=True, help="How long it may sample.")
 @click.option("--since", type=Duration(), help="Look back this far: with --at from there, else from now (needs a running agent).")
 @click.option("--at", help="A moment of the recording, such as 03:12, 2026-11-23 03:12 or '20m ago'.")
