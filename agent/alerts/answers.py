@@ -20,6 +20,7 @@ from agent.model import JsonObject
 from agent.yamlfile import did_you_mean
 
 DONE_SHOWN = 20
+TEST_SHOWN_S = 60.0
 
 
 class Answers:
@@ -87,6 +88,7 @@ class Answers:
         event = f"test-{secrets.token_hex(6)}"
         lines = ["This is a test. Nothing is wrong.", "It was asked for with: anfl-agent alerts test"]
         told = notice(event, "test", "a test message", lines, courier.host, courier.clock.now(), "notice")
+        told["alertmanager"] = [test_alert(courier.host, courier.clock.now())]
         results = await asyncio.gather(*(self._tried(address, told) for address in self._named(receiver)))
         return {"schema": "anfl.alerts-test/1", "event": event, "results": list(results)}
 
@@ -153,6 +155,16 @@ class Answers:
 
         await courier.locked(change)
         return {"schema": "anfl.silence/1", **_silence(ended, now), "hides": []}
+
+
+def test_alert(host: str, now: float) -> JsonObject:
+    """What an Alertmanager shows of a test: an alert that ends by itself in a minute."""
+    return {
+        "labels": {"alertname": "anfl-agent-test", "host": host, "instance": host, "severity": "none"},
+        "annotations": {"summary": f"{host}: a test of anfl-agent; nothing is wrong"},
+        "startsAt": when(now),
+        "endsAt": when(now + TEST_SHOWN_S),
+    }
 
 
 def explain(router: Router, labels: Mapping[str, str], now: float, host: str, mutes: list[Mute]) -> JsonObject:

@@ -93,9 +93,9 @@ class Courier:
     async def open(self) -> None:
         """Read what was kept; the state must be open."""
         found = await aside(lambda: [(r, addresses_of(r, self._env)) for r in self.receivers if r.type != "heartbeat"])
+        kept = await self.state.read(Kept)
         self.book = {str(r.name): addresses for r, addresses in found}
         self.addresses = {a.name: a for addresses in self.book.values() for a in addresses}
-        kept = await self.state.read(Kept)
         self.outbox = Outbox(kept, self.addresses, self._random)
         self.silences, self.digest = kept.silences, kept.digest
         self._cursor = int(kept.notes.get("cursor", 0))

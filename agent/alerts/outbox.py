@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from random import Random
 
-from agent.alerts.health import GIVE_UP_S, Health, backoff
+from agent.alerts.health import GIVE_UP_S, LONGEST_ASKED_S, Health, backoff
 from agent.alerts.model import Outcome, Row
 from agent.alerts.plan import Ledger, Plan
 from agent.alerts.tables import Kept, Writes
@@ -99,6 +99,8 @@ class Outbox:
             return None, None
         first = min(waiting, key=lambda row: (max(row.next_at, health.hold), row.made, row.event))
         at = max(first.next_at, health.hold)
+        if at - now > LONGEST_ASKED_S + 1:  # no wait is so long: the clock was set back
+            at = now
         return (first, at) if at <= now else (None, at)
 
     def lease(self, row: Row, writes: Writes) -> Row:

@@ -181,7 +181,7 @@ def _write(desk: _Desk, reason: Reason, at: Context, made: Plan, merge: Row | No
 def _news(desk: _Desk, at: Context) -> Iterator[tuple[float, Reason]]:
     """What the address does not know yet, with the time it is due."""
     settings = at.settings
-    began = 0.0 if desk.last is None else desk.last
+    began = 0.0 if desk.last is None else min(desk.last, at.now)
     others = any(desk.firing_known(i.alert.id) for i in desk.items)
     next_ = began + settings.group_interval if others and not desk.state_keeper else 0.0
     soon = began + settings.group_wait if others and not desk.state_keeper else 0.0

@@ -145,14 +145,19 @@ def overlap(one: Mapping[str, str], other: Mapping[str, str]) -> bool:
 
 def settled(batch: Batch, at: Context) -> Batch:
     """Nothing new is told before the agent has looked round after its start, nor before its cause is known or long in coming."""
-    ready = at.started + at.settings.settle
+    ready = _after(at.started, at.settings.settle, at.now)
 
     def hold(item: Item) -> Item:
         alert = item.alert
         wait = at.settings.group_wait if alert.ready else UNDIAGNOSED_S
-        return replace(item, not_before=max(ready, alert.seen + wait))
+        return replace(item, not_before=max(ready, _after(alert.seen, wait, at.now)))
 
     return tuple(map(hold, batch))
+
+
+def _after(began: float, wait: float, now: float) -> float:
+    """When a wait is over; at once where it began in the future: the clock was set back."""
+    return now if began > now else began + wait
 
 
 def routed(batch: Batch, at: Context) -> Batch:

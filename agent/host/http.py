@@ -7,12 +7,13 @@ pool is never used, because a hung resolver in it hangs the exit.
 from __future__ import annotations
 
 import asyncio
+import base64
 import contextlib
 import socket
 import ssl
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from urllib.parse import urlsplit
+from urllib.parse import SplitResult, unquote, urlsplit
 
 from agent.errors import AgentError
 from agent.host.lane import Stalled, aside
@@ -66,7 +67,7 @@ async def request(
             try:
                 target = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
                 host = parts.netloc.rpartition("@")[2]
-                writer.write(_head(method, target, host, headers or {}, len(body)) + body)
+                writer.write(_head(method, target, host, {**_login(parts), **(headers or {})}, len(body)) + body)
                 sent[0] = True
                 await writer.drain()
                 return await _answer(reader, body_s)
@@ -78,6 +79,14 @@ async def request(
         raise NoAnswer(f"its name was not resolved: {stalled}", sent=False) from None
     except (OSError, EOFError, ssl.SSLError, asyncio.LimitOverrunError) as error:
         raise NoAnswer(_said(error), sent=sent[0]) from None
+
+
+def _login(parts: SplitResult) -> dict[str, str]:
+    """The name and password of an address as the header they mean."""
+    if parts.username is None:
+        return {}
+    pair = f"{unquote(parts.username)}:{unquote(parts.password or '')}"
+    return {"Authorization": f"Basic {base64.b64encode(pair.encode()).decode()}"}
 
 
 def _head(method: str, target: str, host: str, headers: Mapping[str, str], length: int) -> bytes:

@@ -211,7 +211,7 @@ def test_the_same_cause_on_another_process_is_no_consequence() -> None:
 
 def test_nothing_is_told_right_after_the_start() -> None:
     """Inhibition must see what stands first."""
-    world = World(started=T0 + 20)
+    world = World(started=T0, settings=Alerts(settle=35.0))
     world.fire()
     world.live(30)
     assert not world.got
@@ -366,3 +366,16 @@ def test_the_same_state_has_the_same_event_everywhere() -> None:
     other.put(replace(world.alerts["1"], group=""))
     other.live(20)
     assert other.got[0][1]["id"] == world.got[0][1]["id"]
+
+
+def test_a_clock_that_is_set_back_makes_nobody_wait() -> None:
+    """Neither a new alert nor a message that failed."""
+    world = World(receivers=(receiver("a"),), answers=lambda row: FAILS if row.attempts < 2 else Outcome("done"))
+    world.fire()
+    world.live(12)
+    world.now -= 7 * 86400
+    world.live(30)
+    assert world.told() == [("firing", "first")]
+    world.fire("2", cause="memory.other", opened=world.now + 86400, seen=world.now + 86400)
+    world.live(30)
+    assert len(world.told()) == 2

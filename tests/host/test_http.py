@@ -76,8 +76,11 @@ async def test_what_is_asked_arrives_as_it_was_given() -> None:
         writer.write(b"HTTP/1.1 200 OK\r\n\r\n")
 
     async with server(keep) as url:
-        await request("POST", f"{url}/a?b=c", headers={"X-A": "1\r\nX-B: 2"}, body=b"abc", timeout=5)
+        address = f"{url}/a?b=c".replace("http://", "http://ana:p%40ss@")
+        await request("POST", address, headers={"X-A": "1\r\nX-B: 2"}, body=b"abc", timeout=5)
     head = got[0].decode()
+    assert "Authorization: Basic YW5hOnBAc3M=\r\n" in head
+    assert "ana" not in head
     assert head.startswith("POST /a?b=c HTTP/1.1\r\n")
     assert "X-A: 1  X-B: 2\r\n" in head
     assert got[1] == b"abc"
