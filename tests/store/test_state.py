@@ -19,7 +19,7 @@ import pytest
 
 from agent.errors import Unavailable
 from agent.host.lane import Stalled, aside
-from agent.store import statefile
+from agent.store import statefile, writer
 from agent.store.state import Room, State, looked
 from agent.store.writer import TRY_AGAIN_S
 from tests.fakes.clock import FakeClock
@@ -167,11 +167,37 @@ async def test_a_full_disk_moves_the_state_to_memory_and_back(tmp_path: Path) ->
         assert [text[:9] for text in await notes(state)] == ["before", "meanwhile", "still", "after"]
 
 
+@pytest.mark.parametrize("seed", [1, 2, 3])
+async def test_whatever_the_disk_does_nothing_answered_is_lost(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, seed: int) -> None:
+    """Full, less full, with room again, the file removed: at every step all that was answered is there."""
+    monkeypatch.setattr(writer, "TRY_AGAIN_S", 0.0)
+    chance, (before, hard) = random.Random(seed), resource.getrlimit(resource.RLIMIT_FSIZE)
+    written: list[str] = []
+    try:
+        for _ in range(2):
+            async with opened(tmp_path) as state:
+                for step in range(30):
+                    mood = chance.random()
+                    if mood < 0.3:
+                        resource.setrlimit(resource.RLIMIT_FSIZE, (chance.choice([0, 4096, 20_000, 100_000]), hard))
+                    elif mood < 0.6:
+                        resource.setrlimit(resource.RLIMIT_FSIZE, (before, hard))
+                    elif mood < 0.65:
+                        await aside(lambda: [path.unlink(missing_ok=True) for path in tmp_path.glob("state.db*")])
+                    texts = [f"{step} {i} " + "x" * chance.randrange(3000) for i in range(chance.randrange(1, 9))]
+                    await asyncio.gather(*(note(state, text) for text in texts))
+                    written += texts
+                    assert await notes(state) == written
+                resource.setrlimit(resource.RLIMIT_FSIZE, (before, hard))
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (before, hard))
+
+
 async def test_a_file_that_is_removed_is_made_again(tmp_path: Path) -> None:
     """With all that was in it: somebody tidied up too much."""
     async with opened(tmp_path) as state:
         await note(state, "before")
-        await aside(lambda: [path.unlink() for path in tmp_path.glob("state.db*")])
+        await aside(lambda: [path.unlink(missing_ok=True) for path in tmp_path.glob("state.db*")])
         await note(state, "after")
         assert await notes(state) == ["before", "after"]
         assert state.health.mode == "file"
