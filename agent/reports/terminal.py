@@ -112,12 +112,11 @@ class _Page:
             self.lines.append(f"  {artifact['kind']:<9} {clean(artifact['path'], 300)}")
 
     def _culprit(self, c: Json) -> None:
-        name = clean(c.get("name") or "", 120)
         if c.get("file"):
             place = f"{clean(c['file'], 200)}:{c['line']}" if c.get("line") else clean(c["file"], 200)
             head = f"{place} in {clean(c['function'], 100)}" if c.get("function") else place
         else:
-            head = f"{c['kind']} {name}" + (f" (pid {c['pid']})" if c.get("pid") else "")
+            head = _called(c) + (f" (pid {c['pid']})" if c.get("pid") else "")
         share = f"   {c['share']:.0%}" if c.get("share") is not None else ""
         detail = f"   {clean(c['detail'], 160)}" if c.get("detail") else ""
         self.lines.append(f"    {self.paint(head, 'bold')}{share}{detail}")
@@ -167,12 +166,18 @@ def _target(t: Json) -> str:
     return f"{name} ({inside})" if inside else name
 
 
+def _called(culprit: Json) -> str:
+    """``process python``; ``GPU 3 (…)`` says itself what it is."""
+    name = clean(culprit.get("name") or "", 120)
+    return name if name.lower().startswith(f"{culprit['kind']} ") else f"{culprit['kind']} {name}"
+
+
 def _where(c: Json) -> str:
     for culprit in c["culprits"]:
         if culprit.get("file"):
             return f" at {clean(os.path.basename(culprit['file']), 120)}:{culprit.get('line') or '?'}"
         if culprit.get("name"):
-            return f" ({culprit['kind']} {clean(culprit['name'], 120)})"
+            return f" ({_called(culprit)})"
     return ""
 
 

@@ -190,3 +190,11 @@ def test_a_bar_in_a_name_does_not_start_performance_data() -> None:
     """Only ours follows the one bar of the line."""
     line = plugin_line(diagnosis(cause(culprits=[culprit(file=None, kind="mount", name="/a|b=1")])))
     assert line.count("|") == 1
+
+
+def test_a_gpu_says_itself_what_it_is() -> None:
+    """Nobody wants to read of a gpu GPU 3."""
+    card = {"kind": "gpu", "name": "GPU 3 (GPU-3d, 0000:30:00.0)", "uuid": "GPU-3d", "pci": "0000:30:00.0"}
+    told = diagnosis(cause("gpu.remap-failed", culprits=[card]))
+    assert "\n    GPU 3 (GPU-3d, 0000:30:00.0)\n" in render(told)
+    assert "gpu.remap-failed (GPU 3 (GPU-3d, 0000:30:00.0))" in plugin_line(told)
