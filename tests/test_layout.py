@@ -50,6 +50,7 @@ ELSEWHERE = {
 }
 ACROSS = {
     # tests of what no single file does
+    "test_rules.py",
     "alerts/test_alertmanager_real.py",
     "alerts/test_kills.py",
     "alerts/test_series_to_message.py",
