@@ -196,10 +196,10 @@ def plain(incident: Incident) -> JsonObject:
 
 def incident(kept: Mapping[str, Any]) -> Incident:
     """What :func:`plain` made, also by an earlier version of the agent: what it did not know has its default."""
-    known = {name: tuple(value) if isinstance(value, list) else value for name, value in _known(Incident, kept).items()}
+    known: dict[str, Any] = _tuples(_known(Incident, kept))
     known["severity"], known["worst"] = _SEVERITIES[kept["severity"]], _SEVERITIES[kept["worst"]]
     known["complaints"] = tuple(_read_complaint(c) for c in kept["complaints"])
-    impact = {name: tuple(value) if isinstance(value, list) else value for name, value in _known(Impact, kept["impact"]).items()}
+    impact: dict[str, Any] = _tuples(_known(Impact, kept["impact"]))
     impact["processes"] = tuple(Affected(**_known(Affected, p)) for p in kept["impact"]["processes"])
     return Incident(**{**known, "impact": Impact(**impact)})
 
@@ -223,3 +223,7 @@ def _read_complaint(kept: Mapping[str, Any]) -> Complaint:
 def _known(kind: Any, kept: Mapping[str, Any]) -> dict[str, Any]:
     names = {f.name for f in fields(kind)}
     return {name: value for name, value in kept.items() if name in names}
+
+
+def _tuples(kept: dict[str, Any]) -> dict[str, Any]:
+    return {name: tuple(value) if isinstance(value, list) else value for name, value in kept.items()}
