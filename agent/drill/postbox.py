@@ -16,7 +16,10 @@ MOST_BODY = 4 << 20
 
 @dataclass(frozen=True)
 class Told:
-    """One alert as it was delivered; ``at`` is monotonic seconds. ``diagnosis`` is the agent's own, made before it told."""
+    """One alert as it was delivered; ``at`` is monotonic seconds. ``diagnosis`` is the agent's own, made before it told.
+
+    ``due`` is how many seconds after the fault it should have been there.
+    """
 
     at: float
     incident: str
@@ -26,6 +29,7 @@ class Told:
     status: str
     pid: int | None
     diagnosis: Mapping[str, Any] | None = None
+    due: float = 0.0
 
 
 class Postbox:

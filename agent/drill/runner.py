@@ -190,6 +190,8 @@ async def _examine(
     after = told.at - began if isinstance(told, Told) else None
     if judged.passed and told is not None and (why := _untold(told)):
         judged = Score(False, judged.rank, judged.culprit, judged.named, why)
+    elif isinstance(told, Told) and after is not None and after > told.due > 0 and not judged.why:
+        judged = replace(judged, why=f"told after {after:.0f} s, due within {told.due:g} s")
     return _result(variant, judged, took, None if told is None else after is not None, after)
 
 

@@ -28,6 +28,8 @@ HISTORY_S = 5.0
 """How long it watches the host before the fault begins."""
 TOLD_WITHIN_S = 20.0
 """What settling, grouping and sending may add."""
+LATE_S = 60.0
+"""On a busy host all of that takes longer; a late message is one, and is told as late."""
 _FOR = re.compile(r"^  for: (\S+)$", re.MULTILINE)
 
 
@@ -47,9 +49,9 @@ async def running(config: str, env: Mapping[str, str]) -> AsyncIterator[Alarm]:
             await asyncio.sleep(HISTORY_S)
 
             async def alarm(cause: str, pid: int | None) -> Told | float:
-                limit = await aside(lambda: patience(cause))
-                told = await box.wait(cause, pid, limit)
-                return limit if told is None else await aside(lambda: _with_diagnosis(socket, told))
+                due = await aside(lambda: patience(cause))
+                told = await box.wait(cause, pid, due + LATE_S)
+                return due + LATE_S if told is None else await aside(lambda: _with_diagnosis(socket, replace(told, due=due)))
 
             yield alarm
         finally:
