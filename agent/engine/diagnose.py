@@ -173,6 +173,9 @@ def _keys(tree: Tree, scope: Scope, target: Place, entities: Entities) -> list[L
 
 def _reaches(root: Active, target: Place) -> bool:
     """Does it, or something it leads to, touch the target? What is wrong with the host at large does only by what it leads to,
-    or by whom it concerns."""
-    places = [a.place for a in (root, *root.led_to)]
-    return any(p.overlaps(target) and (p.key or not target.key or p.pids & target.pids) for p in places)
+    or by whom it concerns or blames."""
+    return any(a.place.overlaps(target) and (a.place.key or not target.key or _whom(a) & target.pids) for a in (root, *root.led_to))
+
+
+def _whom(found: Active) -> frozenset[str]:
+    return found.place.pids | {str(c.pid) for c in found.finding.culprits if c.pid is not None}

@@ -74,7 +74,7 @@ def happened(asked: Asked) -> Run:
         if context.round.last(source, ()) is None:
             return context.note(asked.text, None, "", source)
         found = [e for e in _matching(asked, context.round) if _fits(e, context.instance, elsewhere)]
-        context.blame([_blamed(e, context.instance) for e in reversed(found[-MOST_BLAMED:])])
+        context.blame(labels for e in reversed(found[-MOST_BLAMED:]) for labels in _blamed(e, context.instance))
         if asked.function == "since":
             return context.note(asked.text, context.round.now - found[-1].time if found else math.inf, "seconds", source)
         return context.note(asked.text, float(bursts([e.time for e in found])), "", source)
@@ -145,10 +145,14 @@ def _agree(name: str, has: str, wanted: str, instance: Instance) -> bool:
     return slot(has) == slot(wanted) if name == "pci" else has == wanted
 
 
-def _blamed(event: Event, instance: Instance) -> Labels:
-    """What it names, in the labels of series; ``says`` is its text. What it says about an instance's GPU is about all of it."""
+def _blamed(event: Event, instance: Instance) -> Iterator[Labels]:
+    """What it names, in the labels of series, and the cgroup by itself; ``says`` is its text. What it says about an instance's
+    GPU is about all of it."""
     gpu = {name: instance.labels[name] for name in GPU_LABELS if instance.labels.get(name)}
-    return tuple(sorted({**dict(_named(event)), **gpu}.items()))
+    named = {**dict(_named(event)), **gpu}
+    yield tuple(sorted(named.items()))
+    if named.get("cgroup") and named.get("pid"):
+        yield (("cgroup", named["cgroup"]),)
 
 
 def _named(event: Event) -> Iterator[tuple[str, str]]:

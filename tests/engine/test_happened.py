@@ -83,6 +83,14 @@ def test_whom_a_report_names_is_to_blame_the_newest_first() -> None:
     assert second.pid == 7
 
 
+def test_the_cgroup_of_a_killed_process_is_named_beside_it() -> None:
+    """Its limit is what was hit."""
+    kill = Event(300, "kernel", (), "Killed process 7", {"kind": "oom_kill", "pid": 7, "process": "trainer", "memcg": "/job_7"})
+    entities = Entities.of(Round(READ))
+    named = [culprit(found, entities) for found in ask("happened(kernel{kind='oom_kill'}, 10m) > 0", kill).culprits]
+    assert [(c.kind, c.name) for c in named if c is not None] == [("process", "trainer"), ("cgroup", "/job_7")]
+
+
 @pytest.mark.parametrize(
     ("text", "message"),
     [
