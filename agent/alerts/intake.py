@@ -45,6 +45,7 @@ def alert_of(incident: Incident, before: Alert | None, now: float) -> Alert:
         acknowledged=incident.acknowledged,
         acknowledged_at=incident.acknowledged_at,
         leads_to=frozenset(incident.leads_to) | frozenset(root.get("consequences") or ()),
+        pleas=incident.pleas,
         seen=now if before is None or again else before.seen,
         group=before.group if before is not None else "",
         body=_body(incident, root),
@@ -83,6 +84,7 @@ def _body(incident: Incident, root: Mapping[str, Any]) -> JsonObject:
         "ruled_out": [{"id": r["id"]} for r in incident.ruled_out[:RULED_OUT]],
         "symptoms": [c.text for c in incident.complaints if c.text][:EVIDENCE],
         "impact": impact_text(incident.impact),
+        "plea": incident.plea,
     }
 
 

@@ -53,7 +53,7 @@ def message(draft: Draft, settings: Alerts, host: str, now: float, folded: int =
         "more": len(items) - len(shown) + folded,
         "notes": [redact(clean(note, 300)) for note in notes],
     }
-    made["title"] = title(made)
+    made["title"] = title(made, draft.reason)
     return made
 
 
@@ -64,10 +64,13 @@ def kind_of(reason: Reason, marks: Sequence[Mark]) -> str:
     return "over" if reason == Reason.OVER else "resolved"
 
 
-def title(told: Mapping[str, Any]) -> str:
-    """Host, cause, target and severity in one line of at most 120 characters."""
+def title(told: Mapping[str, Any], reason: Reason | None = None) -> str:
+    """Host, cause, target and severity in one line of at most 120 characters; or what people are asked to do."""
     word = {"firing": told["severity"], "resolved": "resolved", "over": "over"}.get(told["kind"], told["kind"]).upper()
     first = told["alerts"][0] if told["alerts"] else None
+    pleas = [alert["plea"] for alert in told["alerts"] if alert.get("plea")] if reason is Reason.ASKED else []
+    if pleas:
+        return clean(f"[{word}] {told['host']}: {pleas[0]}", 120)
     others = told["firing"] + told["resolved"] - 1
     more = f" and {others} more" if others > 0 else ""
     what = f"{first['cause'] or first['tree']}" if first else told["kind"]
@@ -113,6 +116,7 @@ def _details(alert: Alert, cause: Mapping[str, Any], explains: Sequence[str], se
         "consequences": list(dict.fromkeys([*(cause.get("consequences") or []), *explains]))[:SHOWN],
         "ruled_out": [r["id"] for r in body.get("ruled_out") or []][:RULED_OUT],
         "impact": body.get("impact") or "",
+        "plea": body.get("plea") or "",
         "advice": cause.get("advice") or "",
         "playbook": cause.get("playbook"),
         "command": body.get("command") or command(alert, cause),

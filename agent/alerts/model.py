@@ -18,7 +18,8 @@ class Alert:
     """One incident as people are told of it; ``version`` grows with every change, ``episode`` with every relapse.
 
     ``ready``: its cause is known, or the search for it is over; until then there is no hurry to tell. ``anchor`` is what it is
-    grouped by, fixed when it is first told. ``leads_to`` are causes it explains. Times are Unix seconds.
+    grouped by, fixed when it is first told. ``leads_to`` are causes it explains.
+    ``pleas`` counts how often people were asked to do something. Times are Unix seconds.
     """
 
     id: str
@@ -38,6 +39,7 @@ class Alert:
     acknowledged: str = ""
     acknowledged_at: float | None = None
     leads_to: frozenset[str] = frozenset()
+    pleas: int = 0
     avoid: str = ""
     seen: float = 0.0
     group: str = ""
@@ -73,6 +75,7 @@ class Mark:
     labels: Mapping[str, str] = field(default_factory=dict)
     opened: float = 0.0
     at: float = 0.0
+    pleas: int = 0
 
     def to_json(self) -> JsonObject:
         """All of it in plain types."""

@@ -29,6 +29,7 @@ class Reason(IntEnum):
     ESCALATED = 8
     WORSE = 9
     FIRST = 10
+    ASKED = 11
 
     @property
     def word(self) -> str:
@@ -197,6 +198,8 @@ def _news(desk: _Desk, at: Context) -> Iterator[tuple[float, Reason]]:
             urgent = escalated or item.severity == Severity.CRITICAL
             reason = Reason.ESCALATED if escalated else Reason.NEW if others else Reason.FIRST
             yield fresh if urgent else max(fresh, next_), reason
+        elif item.alert.pleas > mark.pleas:
+            yield 0.0, Reason.ASKED
         elif item.severity > mark.severity:
             yield soon, Reason.WORSE
         elif item.alert.ready and item.alert.cause not in ("", mark.cause):
@@ -251,13 +254,13 @@ def _mark(desk: _Desk, item: Item, at: Context) -> Mark:
     worst = max(item.severity, known.severity) if known is not None and known.status == "firing" else item.severity
     return Mark(
         a.id, a.episode, a.version, a.status, worst, a.cause, a.flapping, desk.address.receiver.name in item.escalated, a.labels,
-        a.opened, at.now,
+        a.opened, at.now, a.pleas,
     )  # fmt: skip
 
 
 def signature(marks: Iterable[Mark]) -> frozenset[tuple[object, ...]]:
     """What a reader would see of marks: two messages with the same one say the same."""
-    return frozenset((m.alert, m.episode, m.status, m.severity, m.cause, m.flapping) for m in marks)
+    return frozenset((m.alert, m.episode, m.status, m.severity, m.cause, m.flapping, m.pleas) for m in marks)
 
 
 def event_id(host: str, group: str, marks: Iterable[Mark], salt: str = "") -> str:

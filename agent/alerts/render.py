@@ -104,6 +104,7 @@ def _alert(a: Json, told: Json, write: _Plain) -> list[str]:
     after = [
         ("Leads to", ", ".join(map(write.code, a["consequences"]))),
         ("Ruled out", ", ".join(map(write.code, a["ruled_out"]))),
+        ("Asked of you", write.prose(a.get("plea", "")) if a["status"] == "firing" else ""),
         ("Advice", write.prose(a["advice"]) if a["status"] == "firing" else ""),
         ("Next", write.code(a["command"])),
         ("Acknowledged by", write.prose(a["acknowledged"])),
@@ -163,6 +164,7 @@ def _card(a: Json) -> str:
         ("Evidence", "<br>".join(map(escape, a["evidence"]))),
         ("Leads to", ", ".join(map(_code, a["consequences"]))),
         ("Ruled out", ", ".join(map(_code, a["ruled_out"]))),
+        ("Asked of you", "" if resolved else escape(a.get("plea", ""))),
         ("Advice", "" if resolved else escape(a["advice"])),
         ("Next", _code(a["command"])),
         ("Acknowledged", escape(a["acknowledged"])),

@@ -34,9 +34,12 @@ Kind = Literal[
     "gone",
     "closed",
     "merged",
+    "asked",
+    "given_up",
 ]
 """What happened: ``inconclusive``: the search for the cause ended without one. ``changed``: severity or root cause.
 ``flapping`` and ``settled``: it began to come and go, and stopped doing so while it lasts. ``reopened``: a relapse.
+``asked``: a playbook waits for a person's word. ``given_up``: playbooks could not help; a person must look.
 ``resolved``, ``gone``, ``closed``, ``merged``: it ended so. Of each opening (``opened``, ``reopened``) there is exactly one end."""
 
 ENDS: frozenset[str] = frozenset({"resolved", "gone", "closed", "merged"})
@@ -100,6 +103,7 @@ class Incident:
     ``severity`` is the worst of what is active (of what last was, once over), ``worst`` the worst ever. ``looked`` is when the
     search for the cause last ended; ``causes[0]`` is the root cause. ``episode`` counts openings, ``returns`` holds the times it
     came back; ``calm`` counts seconds known quiet while it flaps. ``leads_to`` are causes the root may bring about.
+    ``plea`` is what people are asked to do about it now, ``pleas`` counts how often they were asked anything.
     """
 
     id: int
@@ -129,6 +133,8 @@ class Incident:
     acknowledged_at: float | None = None
     assigned: str = ""
     remedies: int = 0
+    plea: str = ""
+    pleas: int = 0
     merged_into: int | None = None
 
     @property

@@ -13,10 +13,11 @@ import logging
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from functools import partial
+from typing import Literal
 
 from agent.engine.attribution import diagnosed, led_to, not_diagnosed
 from agent.engine.evaluate import JudgeState, Transition
-from agent.engine.handling import Verb, remedy, said
+from agent.engine.handling import Verb, plea, remedy, said
 from agent.engine.incident import Complaint, Incident, Key
 from agent.engine.incidentbook import Book, Seen, Standing, Step
 from agent.engine.incidents import judged
@@ -152,6 +153,10 @@ class Desk:
     async def remedy(self, number: int, what: str, *, begins: bool) -> None:
         """A playbook begins or ends its work on an incident; returns when that is kept."""
         await self._take_and_keep(remedy(self.book, self._clock.now(), number, what, begins=begins))
+
+    async def plea(self, number: int, kind: Literal["asked", "given_up"], text: str) -> None:
+        """People are asked to do something about an incident: alerts tell them. Returns when that is kept."""
+        await self._take_and_keep(plea(self.book, self._clock.now(), number, kind, text))
 
     def pids(self) -> list[int]:
         """Processes whose symptoms must be seen to end, newest incident first."""

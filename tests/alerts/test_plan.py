@@ -379,3 +379,16 @@ def test_a_clock_that_is_set_back_makes_nobody_wait() -> None:
     world.fire("2", cause="memory.other", opened=world.now + 86400, seen=world.now + 86400)
     world.live(30)
     assert len(world.told()) == 2
+
+
+def test_what_people_are_asked_is_told_at_once_with_the_command_in_the_title() -> None:
+    """Also where somebody has acknowledged; and once."""
+    world = World()
+    world.fire(acknowledged="ada")
+    world.live(20)
+    world.change("1", pleas=1, body={"plea": "anfl-agent approve 12: restart svc@1.service"})
+    world.live(2)
+    assert world.told("a") == [("firing", "first"), ("firing", "asked")]
+    assert world.got[-1][1]["title"].endswith("anfl-agent approve 12: restart svc@1.service")
+    world.live(600)
+    assert [reason for _, reason in world.told("a")].count("asked") == 1

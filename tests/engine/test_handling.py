@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from agent.engine.handling import LONGEST, Verb, remedy, said
+from agent.engine.handling import LONGEST, Verb, plea, remedy, said
 from agent.errors import UsageError
 from agent.model import labels
 from tests.fakes.life import Life, process
@@ -88,3 +88,15 @@ def test_what_is_over_is_over(life: Life, verb: Verb) -> None:
     life.ends("memory", labels(pid=7))
     with pytest.raises(UsageError, match="is closed"):
         say(life, verb)
+
+
+def test_a_plea_is_told_and_answered_by_the_work_that_follows(life: Life) -> None:
+    """Each is an event that alerts send; of what is over nothing is asked."""
+    life.take(plea(life.book, life.now, 1, "asked", "anfl-agent approve 3"))
+    assert (life.one().plea, life.one().pleas, life.told()) == ("anfl-agent approve 3", 1, ["opened", "asked"])
+    life.take(remedy(life.book, life.now, 1, "begins", begins=True))
+    assert (life.one().plea, life.one().pleas) == ("", 1)
+    life.take(remedy(life.book, life.now, 1, "failed", begins=False))
+    life.ends("memory", labels(pid=7))
+    life.take(plea(life.book, life.now, 1, "given_up", "a person must look"))
+    assert life.told() == ["opened", "asked", "resolved"]
