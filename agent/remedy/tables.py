@@ -142,7 +142,9 @@ def tally(at: sqlite3.Connection, run: Run, now: float) -> Tally:
     failed = at.execute(
         "SELECT count(*) FROM runs WHERE reserved_at > ? AND phase IN (?, ?)", (since, Phase.FAILED, Phase.ESCALATED)
     ).fetchone()[0]
-    proposed = at.execute("SELECT count(*) FROM runs WHERE created > ?", (now - STORM_WINDOW_S,)).fetchone()[0]
+    proposed = at.execute(
+        "SELECT count(*) FROM runs WHERE created > ? AND phase != ?", (now - STORM_WINDOW_S, Phase.DENIED)
+    ).fetchone()[0]
     return Tally(
         tuple(at_ for at_, _, _ in mine), max(ends, default=None), in_incident, tuple(runs(at, ACTING)), acted, failed, proposed
     )
