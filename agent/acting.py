@@ -227,7 +227,7 @@ class Acting:
         """To be told of every answer; what may help is proposed."""
         if self._remedy is not None and incident is not None and key is not None:
             known = self._desk.book.incidents.get(incident)
-            own = {"causes": list(known.causes) if known is not None else []}  # a diagnosis also tells of what is not this incident's
+            own = {"causes": list(known.causes) if known is not None else []}  # not all that a diagnosis found
             task = asyncio.get_running_loop().create_task(self._propose(self._remedy, own, incident, key), name="propose")
             self._proposing.add(task)
             task.add_done_callback(self._proposing.discard)
