@@ -8,15 +8,26 @@ from agent.engine.entities import gpu_name
 from agent.engine.graph import Place
 from agent.engine.incident import Complaint, Incident, Key
 from agent.engine.overlap import place_of
+from agent.model import JsonObject
 
 
 def title_of(incident: Incident) -> str:
     """What is wrong with whom."""
     root = incident.root
     if root is not None:
-        return f"{root['title']}: {_whom(place_of(root['target']), {}, root['target'].get('name') or '')}"
+        place, name = place_of(root["target"]), root["target"].get("name") or ""
+        return f"{root['title']}: {(not place.key and _thing(root)) or _whom(place, {}, name)}"
     first = next(iter(incident.active or incident.complaints))
     return f"{first.tree}: {_whom(first.place, dict(first.labels), first.place.labels.get('comm', ''))}"
+
+
+def _thing(root: JsonObject) -> str:
+    """Of the host's own trouble: which part of it, or whose."""
+    culprit = next(iter(root["culprits"]), None)
+    if culprit is None or culprit["kind"] == "code":
+        return ""
+    pid = f" (pid {culprit['pid']})" if culprit.get("pid") else ""
+    return f"{culprit['kind']} {culprit['name']}{pid}"
 
 
 def _whom(place: Place, labels: Mapping[str, str], name: str) -> str:

@@ -31,6 +31,21 @@ def test_a_symptom_names_its_sufferer(key: Labels, title: str) -> None:
 
 
 @pytest.mark.parametrize(
+    ("culprit", "title"),
+    [
+        ({"kind": "mount", "name": "/data"}, "It burns: mount /data"),
+        ({"kind": "process", "name": "hog", "pid": 7}, "It burns: process hog (pid 7)"),
+        ({"kind": "code", "name": "f", "file": "a.py", "line": 1}, "It burns: this host"),
+    ],
+)
+def test_a_root_cause_of_the_host_names_its_part(culprit: dict[str, Any], title: str) -> None:
+    """That it is the host's is in every message anyway."""
+    complaint = Complaint("hot", (), Severity.WARNING, 1.0, 1.0)
+    root = {"title": "It burns", "target": {"kind": "host", "name": ""}, "culprits": [culprit]}
+    assert title_of(Incident(1, 1.0, 1.0, complaints=(complaint,), causes=(root,))) == title
+
+
+@pytest.mark.parametrize(
     ("target", "title"),
     [
         ({"kind": "process", "pid": 7, "name": "trainer"}, "It burns: trainer (pid 7)"),
@@ -43,4 +58,5 @@ def test_a_symptom_names_its_sufferer(key: Labels, title: str) -> None:
 def test_a_root_cause_names_its_target(target: dict[str, Any], title: str) -> None:
     """Rather than the symptom that led to it."""
     complaint = Complaint("hot", labels(pid=7), Severity.WARNING, 1.0, 1.0, "", process(7))
-    assert title_of(Incident(1, 1.0, 1.0, complaints=(complaint,), causes=({"title": "It burns", "target": target},))) == title
+    root = {"title": "It burns", "target": target, "culprits": []}
+    assert title_of(Incident(1, 1.0, 1.0, complaints=(complaint,), causes=(root,))) == title
