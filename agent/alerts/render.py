@@ -78,8 +78,10 @@ def _lines(told: Json, write: _Plain) -> list[str]:
     lines = [line for alert in told["alerts"] for line in _alert(alert, told, write)]
     if told["more"]:
         lines += [write.strong(f"and {told['more']} more") + " in this group: anfl-agent incidents list"]
+    while lines and not lines[-1]:
+        lines.pop()
     notes = [write.prose(note) for note in told["notes"]]
-    if notes and told["alerts"]:
+    if notes and lines:
         lines.append("")
     lines += notes
     lines += ["", write.prose(f"{told['host']} · anfl-agent {told['agent_version']} · {_time(told['time'])} · event {told['id']}")]
