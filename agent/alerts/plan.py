@@ -173,8 +173,7 @@ def _write(desk: _Desk, reason: Reason, at: Context, made: Plan, merge: Row | No
         return
     told = {m.alert for m in marks}
     items = tuple(i for i in desk.items if i.alert.id in told)
-    repeat = f"{desk.last}" if reason == Reason.REPEAT else ""
-    event = event_id(at.host + at.key, desk.group, marks, repeat)
+    event = event_id(at.host + at.key, desk.group, marks, f"{desk.last}" if reason == Reason.REPEAT else "")
     made.drafts.append(Draft(event, desk.address, desk.group, reason, marks, items, desk.known, merge))
     made.regrouped += [replace(i.alert, group=desk.group) for i in items if i.alert.group != desk.group]
 
@@ -213,8 +212,7 @@ def _news(desk: _Desk, at: Context) -> Iterator[tuple[float, Reason]]:
 
 def _endings(desk: _Desk, next_: float) -> Iterator[tuple[float, Reason]]:
     known = [i for i in desk.items if desk.firing_known(i.alert.id)]
-    ended = [i for i in known if _to_close(desk, i)]
-    if ended:
+    if any(_to_close(desk, i) for i in known):
         all_ = not any(i.firing for i in known)
         yield (0.0, Reason.ALL_ENDED) if all_ else (next_, Reason.SOME_ENDED)
 
