@@ -32,6 +32,7 @@ SHORT = {
     "incidents": "what is or was wrong on this host: list, show, acknowledge, comment, assign, close",
     "record": "the flight recorder's files: list, verify, export, import, prune",
     "replay": "a recording under these or other rules",
+    "report": "an incident, a day, a week or a month, to read, print and mail",
     "rules": "check, test, list and explain the diagnosis trees",
     "run": "run the agent in the foreground",
     "sim": "simulated GPUs for any NVML client",
