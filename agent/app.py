@@ -128,10 +128,16 @@ class Agent:
             tools, trouble = await lane.run(lambda: self._tools(request), LOOKUP_S)
             self.pin(members.roots, asker)
             self._hurry(asker, on=True)
+            walked: list[tuple[int, ...]] = []
+
+            def scope() -> Scope:
+                walked.append(members.now())
+                return self._scope(request, target, walked[-1])
+
             async with self._sampling(), members.kept(self.clock):
                 assessment, looks = await self.investigator.run(
                     lambda: self.ring.at(self.ring.now),
-                    lambda: self._scope(request, target, members.now()),
+                    scope,
                     tools,
                     limits or self._limits(request),
                     progress,
@@ -158,7 +164,7 @@ class Agent:
             diagnosis = no_all_clear(diagnosis, f"no samples of process {target.pid} were taken", "anfl-agent doctor")
         answer = to_json(diagnosis)
         judged_at = assessment.round.view.now if assessment.round else self.ring.now
-        self.ring.add(self.ring.now, [told(answer, target.pid, began, judged_at, self.clock.now())])
+        self.ring.add(self.ring.now, [told(answer, target.pid, walked[-1], began, judged_at, self.clock.now())])
         return answer
 
     def _limits(self, request: Request) -> Limits:

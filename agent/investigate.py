@@ -173,7 +173,8 @@ class _Case:
                 continue
             because, mend = self._refusal(request, left)
             if because:
-                self._answers[request.key] = Evidence(request.key.probe, because=because, try_=mend)
+                refused = self._answers[request.key] = Evidence(request.key.probe, because=because, try_=mend)
+                self._by.note(looks.event(request.key, refused, self._by.clock.now()))
             else:
                 allowed.append(request)
         return allowed

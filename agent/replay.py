@@ -56,7 +56,9 @@ class _Case:
     fired: Transition
     began: float
     judged_at: float
+    since: float
     until: float
+    pids: tuple[int, ...] | None
     live: JsonObject | None
 
 
@@ -111,10 +113,12 @@ class Player:
         pid = dict(change.labels).get("pid")
         answer = next((a for a in self._told.answers if dict(a.labels).get("pid") == pid and self._is_for(a, change.time)), None)
         if answer is None:
-            self._open.append(_Case(change, change.time, change.time + SAMPLE_S, change.time + LOOKED_S, None))
+            began = change.time
+            self._open.append(_Case(change, began, began + SAMPLE_S, began - looks.FRESH_S, began + LOOKED_S, None, None))
         else:
             began, judged_at = float(answer.fields["began"]), float(answer.fields["judged_at"])
-            self._open.append(_Case(change, began, judged_at, answer.time, past.read(answer.text)))
+            pids = tuple(int(pid) for pid in str(answer.fields.get("pids", "")).split(",") if pid.isdecimal())
+            self._open.append(_Case(change, began, judged_at, began, answer.time, pids, past.read(answer.text)))
 
     @staticmethod
     def _is_for(answer: Event, fired: float) -> bool:
@@ -125,7 +129,8 @@ class Player:
         pid = dict(case.fired.labels).get("pid")
         target, pids = past.aim(view, int(pid) if pid else None, gone_is_host=True)
         onsets = {key: state.onset for key, state in self._state.symptoms.items()}
-        seen = looks.answers(e for e in self._told.looks if case.began - looks.FRESH_S < e.time <= case.until)
+        pids = pids if case.pids is None else case.pids
+        seen = looks.answers(e for e in self._told.looks if case.since <= e.time <= case.until)
         assessment = past.settle(self._rules, view, Scope(target, pids, frozenset(), onsets), seen)
         meta = Meta(__version__, target.name, view.now, 0.0, "recording")
         change = case.fired

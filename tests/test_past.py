@@ -91,7 +91,7 @@ def test_a_replay_names_what_fired_and_agrees_with_the_answer_given_live(tmp_pat
     """The same moment, the same looks, the same rules: the same answer."""
     rules = rule_set(RULES)
     bare = past.diagnose(past.rewind(recorded(tmp_path / "a", look(85.0)), rules, START + 90, 600.0, silent), rules, pid=7)
-    answer = looks.told(bare, 7, START + 66, START + 90, START + 95)
+    answer = looks.told(bare, 7, (7,), START + 66, START + 90, START + 95)
     recording = recorded(tmp_path / "b", look(85.0), answer)
     (finding,) = replay.play(recording, {"r": rules}, START - 1, START + 120)["r"].findings
     assert (finding.tree, finding.root, finding.agrees) == ("memory", "memory.python-leak", True)
@@ -101,7 +101,7 @@ def test_another_look_is_another_answer(tmp_path: Path) -> None:
     """A replay that disagrees says so."""
     rules = rule_set(RULES)
     bare = past.diagnose(past.rewind(recorded(tmp_path / "a", look(85.0)), rules, START + 90, 600.0, silent), rules, pid=7)
-    answer = looks.told(bare, 7, START + 66, START + 90, START + 95)
+    answer = looks.told(bare, 7, (7,), START + 66, START + 90, START + 95)
     recording = recorded(tmp_path / "b", look(85.0, 0.2), answer)
     (finding,) = replay.play(recording, {"r": rules}, START - 1, START + 120)["r"].findings
     assert (finding.root, finding.agrees) == ("", False)

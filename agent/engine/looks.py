@@ -13,7 +13,7 @@ from agent.model import Artifact, Culprit, Event, Evidence, JsonObject, Labels, 
 LOOK = "look"
 """Event kind: one closer look, at the moment it ended; text: the look as JSON, ``fields`` empty."""
 TOLD = "diagnosis"
-"""Event kind: an answer that was given, as JSON; ``fields``: ``began`` and ``judged_at``, Unix seconds."""
+"""Event kind: an answer that was given, as JSON; ``fields``: ``began`` and ``judged_at`` (Unix seconds), ``pids`` with commas."""
 FRESH_S = 900.0
 """A look answers for this long: what a process did a quarter of an hour ago says little of what it does now."""
 
@@ -27,20 +27,22 @@ def event(key: ProbeKey, evidence: Evidence, now: float) -> Event:
     return Event(now, LOOK, labels(**known), json.dumps(body, separators=(",", ":")))
 
 
-def told(diagnosis: JsonObject, pid: int | None, began: float, judged_at: float, now: float) -> Event:
-    """An answer as it was given, with the moment that was judged: a replay judges the same one."""
+def told(diagnosis: JsonObject, pid: int | None, pids: Iterable[int], began: float, judged_at: float, now: float) -> Event:
+    """An answer as it was given, with the moment that was judged and the processes that were walked: a replay takes the same."""
     known = labels() if pid is None else labels(pid=pid)
-    fields = {"began": began, "judged_at": judged_at}
+    fields: dict[str, float | str] = {"began": began, "judged_at": judged_at, "pids": ",".join(map(str, pids))}
     return Event(now, TOLD, known, json.dumps(diagnosis, separators=(",", ":")), fields)
 
 
 def answers(events: Iterable[Event]) -> dict[ProbeKey, Evidence]:
-    """What the looks saw, the newest of equal ones; one that cannot be read is left out."""
+    """What the looks saw, the newest of equal ones, but a refusal only where none was taken; what cannot be read is left out."""
     found: dict[ProbeKey, Evidence] = {}
     for look in events:
         try:
             body = json.loads(look.text)
-            found[_key(look.labels, body)] = _evidence(body["evidence"])
+            key, seen = _key(look.labels, body), _evidence(body["evidence"])
+            if key not in found or seen.answers or not found[key].answers:
+                found[key] = seen
         except (ValueError, LookupError, TypeError):
             continue
     return found

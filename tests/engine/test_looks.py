@@ -33,3 +33,10 @@ def test_a_look_that_cannot_be_read_is_left_out() -> None:
     """A recording may come from anywhere."""
     for text in ("", "{", "[]", '{"settings": 1}', '{"settings": [], "entity": "", "evidence": {"nonsense": 1}}'):
         assert looks.answers([Event(1.0, looks.LOOK, labels(probe="memray"), text)]) == {}
+
+
+def test_a_refusal_does_not_hide_what_was_seen_before() -> None:
+    """Shortly after a look the next one is refused; where there was none, the reason stands."""
+    refused = Evidence("memray", because="looked at already")
+    assert looks.answers([looks.event(KEY, SEEN, 10.0), looks.event(KEY, refused, 20.0)]) == {KEY: SEEN}
+    assert looks.answers([looks.event(KEY, refused, 20.0)]) == {KEY: refused}
