@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from typing import Any
 
 from agent.app import build
@@ -20,6 +21,7 @@ async def doctor(config: Config, *, fix: bool, wheelhouse: str | None, progress:
         items += [*checks.folders(config.state_dir, config.artifacts_dir, fix), *checks.state(config.state_path)]
         items += [*await checks.sources(agent.watch)]
         items += [*checks.nvml(agent.nvml())]
+        items += [*checks.receivers(config.receivers, os.environ)]
         items += [checks.Item("Rules", "trees", "ok", f"{len(agent.rules.trees)} trees, {len(agent.rules.causes)} causes")]
         items += [checks.Item("Plug-ins", b.name, "missing", b.why, "reinstall the agent") for b in agent.plugins.broken]
         return items

@@ -14,7 +14,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from agent.errors import AgentError, Unavailable
+from agent.alerting import Receiver
+from agent.alerts.addresses import secret_of, urls_of
+from agent.errors import AgentError, ConfigError, Unavailable
 from agent.host import bundles as memray_bundles
 from agent.host import procs, pyspy
 from agent.host.rights import CAP_SYS_PTRACE, capabilities
@@ -129,6 +131,27 @@ async def bundles(state_dir: str, fix: bool, wheelhouse: str | None, progress: C
         own = " (the agent's own)" if minor == memray_bundles.own_minor() else ""
         items.append(Item("Tools", name, "ok", f"ready{own}"))
     return items
+
+
+def receivers(known: Sequence[Receiver], env: Mapping[str, str]) -> Iterable[Item]:
+    """Addresses and keys of receivers can be read here, and by nobody else; whether messages arrive is for ``alerts test``."""
+    if not known:
+        yield Item("Alerts", "receivers", "ok", "none: alerts go to a file below state_dir", "")
+    for receiver in known:
+        try:
+            count = 0 if receiver.type == "file" else len(urls_of(receiver, env))
+            secret_of(receiver, env)
+        except ConfigError as error:
+            yield Item(
+                "Alerts", str(receiver.name), "missing", error.message, error.help or "write it, readable for the agent's user"
+            )
+            continue
+        open_ = [p for p in (receiver.url_file, receiver.secret_file) if p and os.stat(p).st_mode & 0o077]
+        if open_:
+            yield Item("Alerts", str(receiver.name), "warn", f"others may read {open_[0]}", f"chmod 600 {open_[0]}")
+        else:
+            said = f"{receiver.type}, {count} addresses" if count > 1 else str(receiver.type)
+            yield Item("Alerts", str(receiver.name), "ok", said)
 
 
 def folders(state_dir: str, artifacts_dir: str, fix: bool) -> Iterable[Item]:

@@ -200,3 +200,27 @@ def test_how_nvml_and_the_gpus_are(report: Any, expected: list[tuple[str, str, s
     assert [(i.name, i.state) for i in items] == [(name, state) for name, state, _ in expected]
     assert all(words in i.says for i, (_, _, words) in zip(items, expected, strict=True))
     assert all(i.fix for i in items if i.state == "missing")
+
+
+def test_receivers_whose_files_cannot_be_read_are_named(tmp_path: Path) -> None:
+    """An address that others may read is a warning; how many addresses a file has is said."""
+    good, bare = tmp_path / "chat", tmp_path / "bare"
+    good.write_text("json://a\n# ours\njson://b\n")
+    good.chmod(0o600)
+    bare.write_text("json://a")
+    bare.chmod(0o644)
+    text = f"""
+receivers:
+  - {{name: chat, url_file: {good}}}
+  - {{name: bare, url_file: {bare}}}
+  - {{name: gone, url_file: {tmp_path}/none}}
+  - {{name: cred, credential: x}}
+  - {{name: log, path: /x}}
+"""
+    items = list(doctor.receivers(parse_config(text, "c.yaml").receivers, {}))
+    assert [(i.name, i.state) for i in items] == [
+        *[("chat", "ok"), ("bare", "warn"), ("gone", "missing"), ("cred", "missing"), ("log", "ok")]
+    ]
+    assert "2 addresses" in only(items, "chat").says
+    assert only(items, "bare").fix == f"chmod 600 {bare}"
+    assert "none: alerts go to a file" in next(iter(doctor.receivers((), {}))).says
