@@ -6,7 +6,7 @@ import asyncio
 import json
 import logging
 import os
-import socket
+import sqlite3
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from functools import partial
@@ -14,25 +14,24 @@ from pathlib import Path
 from typing import Any
 
 from agent import actions as actions_room
-from agent import data, past, registry
+from agent import data, registry
 from agent.actions._hook import Hook
 from agent.app import Agent
 from agent.config import Config, settings
-from agent.engine import looks
-from agent.engine.diagnose import Scope
-from agent.engine.incident import Incident, plain
 from agent.errors import AgentError, ConfigError, Problem, Problems, Unavailable
-from agent.host import nvml, procs
+from agent.host import nvml
 from agent.host.lane import Stalled, aside
 from agent.host.reach import Action, Reach, WillNot
 from agent.host.run import run
 from agent.incidents.desk import Desk
 from agent.model import JsonObject, Metric, Sample, Target
+from agent.playbookview import View
 from agent.remedy import tables
 from agent.remedy.carry import Carrier
-from agent.remedy.model import Facts, Run
+from agent.remedy.model import House
 from agent.remedy.playbook import ActionSpec, Playbook, load_playbooks
-from agent.remedy.runner import Key, Remedy
+from agent.remedy.propose import Key
+from agent.remedy.runner import Remedy
 from agent.store.state import State
 from agent.yamlfile import Node, parse
 
@@ -42,7 +41,6 @@ FOLDER = "playbooks"
 SITE_FOLDER = "playbooks.d"
 GIVEN = ("target", "reach")
 """Fields of an action that the agent fills in; no playbook may."""
-SEEN_S = 60.0
 READ_AFTER_S = 5.0
 Kinds = Mapping[str, Callable[..., Action]]
 
@@ -71,7 +69,7 @@ def read(config: Config, causes: Iterable[str]) -> Shelf:
 
 
 def _spec(kind: Any) -> ActionSpec:
-    return ActionSpec(kind.class_, kind.undoable is not False, partial(_wrong, kind))
+    return ActionSpec(kind.class_, kind.undoable is not False, kind.kinds, partial(_wrong, kind))
 
 
 def _texts(folder: Path) -> dict[str, str]:
@@ -90,100 +88,6 @@ def _wrong(kind: Any, node: Node | None) -> list[Problem]:
     own.pairs = [(k, v) for k, v in node.pairs if v.kind != "scalar" or "${" not in v.raw]
     settings(kind, own, problems)
     return problems + [k.problem(f"'{k.raw}' is filled in by the agent") for k, _ in node.pairs if k.raw in GIVEN]
-
-
-class View:
-    """Implements :class:`agent.remedy.carry.Sight` over the running agent. Nothing here is remembered: it is asked each time."""
-
-    def __init__(self, agent: Agent, desk: Desk) -> None:
-        self._agent = agent
-        self._desk = desk
-
-    def _incident(self, run: Run) -> Incident | None:
-        book = self._desk.book
-        return book.incidents.get(self._desk.survivor(book, run.incident))
-
-    async def facts(self, run: Run, now: float, *, anew: bool = False) -> Facts:
-        """Incident, cause, symptom and target as they are now."""
-        incident, symptom = self._incident(run), self._agent.judged.symptoms.get(run.key)
-        there, uid = await aside(lambda: (_there(run.target), _uid(run.target)))
-        stands = symptom is not None and now - self._agent.judged.at < SEEN_S
-        looked = incident.looked if incident is not None and incident.looked is not None else 0.0
-        return Facts(
-            now=now,
-            incident_open=incident is not None and incident.firing,
-            lo=self._anew(run) if anew else self._known(run, incident),
-            judged_at=now if anew else self._agent.judged.at if stands else looked,
-            complete=stands and symptom is not None and not symptom.missing,
-            target_there=there,
-            uid=uid,
-        )
-
-    @staticmethod
-    def _known(run: Run, incident: Incident | None) -> float | None:
-        causes = incident.causes if incident is not None else ()
-        return next((float(c["confidence"]["lo"]) for c in causes if c["id"] == run.cause), None)
-
-    def _anew(self, run: Run) -> float | None:
-        """The cause's ``lo`` by the samples of this moment; closer looks count for a quarter of an hour."""
-        view = self._agent.ring.at(self._agent.ring.now)
-        target, pids = past.aim(view, run.target.pid, gone_is_host=True)
-        seen = looks.answers(view.events(looks.LOOK, looks.FRESH_S))
-        assessment = past.settle(self._agent.rules, view, Scope(target, pids), seen)
-        found = (*assessment.causes, *assessment.consequences, *assessment.elsewhere)
-        same = [f for f in found if f.id == run.cause and (f.target.pid, f.target.uuid) == (run.target.pid, run.target.uuid)]
-        return same[0].confidence.lo if same else None
-
-    async def helped(self, run: Run) -> bool | None:
-        """Over for it, and for its kin: a restarted worker that leaks again did not get well by having a new pid."""
-        if self._agent.clock.now() - self._agent.judged.at > SEEN_S:
-            return None
-        symptom = self._agent.judged.symptoms.get(run.key)
-        if symptom is not None:
-            return None if symptom.missing else False
-        suffering = [dict(labels).get("pid") for (tree, labels), _ in self._agent.judged.symptoms.items() if tree == run.key[0]]
-        if any(pid is not None and self._kin(pid, run.target) for pid in suffering):
-            return False
-        if run.target.pid is None or await aside(lambda: _there(run.target)):
-            return True
-        return True if run.target.unit is None or self._successor(run.target) else None
-
-    def _kin(self, pid: str, target: Target) -> bool:
-        """Whether a watched process is of the same unit, or container."""
-        for kept in self._agent.ring.live("process_info"):
-            known = dict(kept.labels)
-            if known.get("pid") == pid:
-                return any(known.get(name) and known[name] == getattr(target, name) for name in ("unit", "container", "job"))
-        return False
-
-    def _successor(self, target: Target) -> bool:
-        """Whether something of the same unit runs and is watched: without it nothing can be known of how it does."""
-        return any(dict(kept.labels).get("unit") == target.unit for kept in self._agent.ring.live("process_info"))
-
-    async def note(self, run: Run, what: str, *, begins: bool) -> None:
-        """Into the incident's timeline."""
-        await self._desk.remedy(self._desk.survivor(self._desk.book, run.incident), what, begins=begins)
-
-    def told(self, run: Run) -> JsonObject:
-        """The incident, for actions that tell somebody; ``operation`` is the same for every try of the same run."""
-        incident = self._incident(run)
-        body = {} if incident is None else plain(incident)
-        return {**body, "operation": f"{socket.gethostname()}-{run.id}-{run.step}", "run": run.id, "playbook": run.playbook}
-
-
-def _there(target: Target) -> bool:
-    if target.pid is None:
-        return True
-    return target.start_time is not None and procs.still(target.pid, target.start_time)
-
-
-def _uid(target: Target) -> int | None:
-    if target.pid is None:
-        return None
-    try:
-        return procs.identity(target.pid).uid
-    except AgentError:
-        return None
 
 
 class Acting:
@@ -217,7 +121,6 @@ class Acting:
             log.error("nothing will be proposed or done: %s", str(error).replace("\n", " · "))
             return
         self._remedy = build(self._config, shelf, self._agent, self._desk, self._state)
-        await self._remedy.open()
         await self._remedy.run()
 
     async def end(self, reason: str) -> None:
@@ -265,7 +168,10 @@ def build(config: Config, shelf: Shelf, agent: Agent, desk: Desk, state: State) 
             settings_["url"] = config.playbooks.webhook
         return kind(target=target, reach=reached, **settings_)
 
-    carrier = Carrier(state, view, agent.clock, make, reach, lambda at, now: tables.house(at, now, state.losses))
+    def house(at: sqlite3.Connection, now: float) -> House:
+        return tables.house(at, now, state.losses, "" if state.health.mode == "file" else state.health.trouble or "no disk")
+
+    carrier = Carrier(state, view, agent.clock, make, reach, house)
     return Remedy(state, shelf.playbooks, config.playbooks.ceiling, view, agent.clock, carrier)
 
 

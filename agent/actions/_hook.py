@@ -68,3 +68,7 @@ class Hook(Base):
         if not 200 <= answer.status < 300:
             raise AgentError(f"the webhook answered {answer.status}")
         return {"status": answer.status}
+
+    async def verify(self, done: JsonObject) -> bool | None:
+        """It was taken."""
+        return 200 <= int(done.get("status", 0)) < 300

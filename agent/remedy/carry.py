@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import logging
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import asdict
 from functools import partial
-from typing import Any, Protocol
+from typing import Any, Literal, Protocol
 
 from agent.errors import AgentError
 from agent.host.clock import Clock
@@ -26,6 +25,7 @@ ITSELF = "anfl-agent"
 EVIDENCE = "capture_evidence"
 EVIDENCE_S = 20.0
 """What is kept before something disruptive may take no longer: the trouble goes on meanwhile."""
+LOOK_S, UNDO_S = 60.0, 300.0
 _FILL = re.compile(r"\$\{target\.([a-z_]+)\}")
 
 
@@ -42,6 +42,14 @@ class Sight(Protocol):
 
     async def note(self, run: Run, what: str, *, begins: bool) -> None:
         """Into the incident's timeline: work on it begins, or is over."""
+        ...
+
+    async def culprit(self, cause: JsonObject) -> Target | None:
+        """The process a cause blames, if it is sure to be there still."""
+        ...
+
+    async def call(self, run: Run, kind: Literal["asked", "given_up"], text: str) -> None:
+        """People are to be told, by alerts; returns when that is kept."""
         ...
 
     def told(self, run: Run) -> JsonObject:
@@ -68,6 +76,10 @@ class Carrier:
         self._reach = reach
         self._house = house
 
+    def house(self, at: Any, now: float) -> House:
+        """How the host stands, read in the transaction that decides."""
+        return self._house(at, now)
+
     async def move(self, run: Run, phase: Phase, who: str = ITSELF, **changes: Any) -> Run:
         """One edge, on disk before this returns."""
         now = self._clock.now()
@@ -92,7 +104,7 @@ class Carrier:
         return moved
 
     def _reserve(self, to: Any, run: Run, playbook: Playbook, facts: Facts) -> Run:
-        decision = guard.decide(playbook, run, facts, tables.tally(to, run, facts.now), self._house(to, facts.now))
+        decision = guard.decide(playbook, run, facts, tables.tally(to, run, facts.now), self.house(to, facts.now))
         if not decision.go:
             return tables.move(to, run, Phase.CANCELLED, facts.now, ITSELF, reason="; ".join(decision.reasons))
         return tables.move(to, run, Phase.RESERVED, facts.now, ITSELF, reserved_at=facts.now, reason="")
@@ -105,16 +117,25 @@ class Carrier:
             run = await self.step(run, playbook, number, step)
             if run.phase is not Phase.RESULT:
                 return run
+        return await self.verifying(run, playbook)
+
+    async def verifying(self, run: Run, playbook: Playbook) -> Run:
+        """All is done: from now on it is looked whether it helped."""
         now = self._clock.now()
         return await self.move(run, Phase.VERIFYING, verify_from=now, verify_until=now + playbook.verify.within, reason="")
 
-    async def step(self, run: Run, playbook: Playbook, number: int, step: Step) -> Run:
-        """Intent, the act itself, result."""
+    async def step(self, run: Run, playbook: Playbook, number: int, step: Step, again: bool = False) -> Run:
+        """Intent, the act itself, result. ``again``: nobody knows whether it was done, and doing it twice does no harm."""
         try:
             action = self.action(run, playbook, step)
+            plan = action.plan()
         except AgentError as error:
             return await self._failed(run, playbook, f"{step.do}: {error.message}")
-        run = await self.move(run, Phase.INTENT, step=number, reason=action.plan())
+        if action.class_ != "observe" and not again and (why := await self._late(run)):
+            return await self.move(run, Phase.EXPIRED, reason=why)
+        run = await self.move(run, Phase.INTENT, step=number, reason=plan, again=again)
+        if self._state.health.mode != "file":
+            return await self._failed(run, playbook, "what is done cannot be kept now: nothing is done")
         touched = False
         try:
             async with asyncio.timeout(step.timeout):
@@ -131,33 +152,79 @@ class Carrier:
             return await self._failed(run, playbook, f"{step.do} failed: {error.message}")
         except Exception as error:  # a plug-in may fail in any way; whether it did something then is not known
             log.exception("action %s failed", step.do)
+            if not touched:
+                return await self._failed(run, playbook, f"{step.do}: its check failed: {type(error).__name__}")
             return await self.move(run, Phase.AMBIGUOUS, reason=f"{step.do} failed: {type(error).__name__}: {error}")
-        entry = {"step": number, "do": str(step.do), "with": dict(filled(playbook.settings(step), run.target)), "done": done}
+        entry = {
+            "step": number,
+            "do": str(step.do),
+            "with": dict(filled(playbook.settings(step), run.target)),
+            "done": done,
+            "class": action.class_,
+        }
         return await self.move(run, Phase.RESULT, undo=(*run.undo, entry), reason="")
+
+    async def _late(self, run: Run) -> str:
+        """Why it should not even begin any more; "" if it may. Evidence takes its time, and people may have paused meanwhile."""
+        now = self._clock.now()
+        if held := guard.hindered(await self._state.read(lambda at: self.house(at, now))):
+            return held
+        if any(entry.get("class") != "observe" for entry in run.undo):
+            return ""  # it has begun: what its own steps changed is no reason to stop half way
+        facts = await self._sight.facts(run, now)
+        if not facts.incident_open:
+            return f"incident {run.incident} is over"
+        return "" if facts.target_there else "the target is gone, or another has its number"
+
+    async def effect(self, run: Run, playbook: Playbook) -> bool | None:
+        """Whether what the steps did is still there, as the actions themselves see it. Steps that only look have none."""
+        if run.phase is Phase.AMBIGUOUS:
+            return None
+        answers: set[bool | None] = set()
+        for entry in run.undo:
+            if entry.get("class") == "observe":
+                continue
+            try:
+                async with asyncio.timeout(LOOK_S):
+                    answers.add(await self._made(run, entry).verify(entry["done"]))
+            except Exception as error:
+                log.info("run %d: %s cannot be looked at: %s", run.id, entry["do"], error)
+                answers.add(None)
+        return False if False in answers else None if None in answers else True
+
+    def _made(self, run: Run, entry: JsonObject) -> Action:
+        return self._make(entry["do"], run.target, self._reach(self._sight.told(run)), entry["with"])
 
     async def _failed(self, run: Run, playbook: Playbook, why: str) -> Run:
         """A step could not be done: what reversible steps did before it is taken back."""
-        back = await self.take_back(run) if playbook.class_ == "reversible" else ()
-        return await self.move(run, Phase.FAILED, reason="; ".join((why, *back)))
+        back, left = await self.take_back(run) if playbook.class_ == "reversible" else ((), run.undo)
+        return await self.move(run, Phase.FAILED, reason="; ".join((why, *back)), undo=left)
 
-    async def take_back(self, run: Run) -> tuple[str, ...]:
-        """Undo every step that can be undone, the last first; what happened, in words."""
-        said = []
+    async def take_back(self, run: Run) -> tuple[tuple[str, ...], tuple[JsonObject, ...]]:
+        """Undo every step that can be undone, the last first; what happened, in words, and what is still as the steps left it."""
+        said, left = [], []
         for entry in reversed(run.undo):
             try:
-                action = self._make(entry["do"], run.target, self._reach(self._sight.told(run)), entry["with"])
-                if action.undoable:
+                action = self._made(run, entry)
+                if not action.undoable:
+                    left.append(entry)
+                    continue
+                async with asyncio.timeout(UNDO_S):
                     await action.undo(entry["done"])
-                    said.append(f"{entry['do']} was taken back")
-            except AgentError as error:
-                said.append(f"{entry['do']} could not be taken back: {error.message}")
-        return tuple(said)
+                said.append(f"{entry['do']} was taken back")
+            except Exception as error:  # what cannot be taken back must not keep the rest
+                why = error.message if isinstance(error, AgentError) else str(error) or type(error).__name__
+                said.append(f"{entry['do']} could not be taken back: {why}")
+                left.append(entry)
+        return tuple(said), tuple(reversed(left))
 
     async def _keep_evidence(self, run: Run) -> None:
         """Before something is destroyed; that it fails must not keep the trouble going."""
-        with contextlib.suppress(TimeoutError, AgentError):
+        try:
             async with asyncio.timeout(EVIDENCE_S):
                 await self._make(EVIDENCE, run.target, self._reach(self._sight.told(run)), {}).act()
+        except Exception as error:
+            log.warning("run %d: no evidence could be kept: %s", run.id, error)
 
 
 def filled(settings: Mapping[str, Any], target: Target) -> Mapping[str, Any]:

@@ -34,6 +34,17 @@ def decide(playbook: Playbook, run: Run, facts: Facts, tally: Tally, house: Hous
     return Decision(not reasons, reasons)
 
 
+def suits(playbook: Playbook, target: Target) -> bool:
+    """Whether it may ever act on this target, as far as lists can tell."""
+    return not any(_target(playbook, target, None))
+
+
+def hindered(house: House) -> str:
+    """What holds for the whole host and forbids acting now; "" if nothing does."""
+    held = (house.lost_state, house.volatile, house.paused and f"paused: {house.paused}", house.tripped, house.permit)
+    return next((why for why in held if why), "")
+
+
 def breaker(tally: Tally) -> str:
     """Why the breaker trips now; "" if it does not."""
     if tally.recent_actions >= BREAKER_ACTIONS:
@@ -53,6 +64,8 @@ def _house(playbook: Playbook, house: House) -> Iterator[str]:
         return
     if house.lost_state:
         yield f"the record of what was done is lost ({house.lost_state}): observing only until 'anfl-agent playbooks reset'"
+    if house.volatile:
+        yield f"what is done cannot be kept ({house.volatile}): observing only until it can"
     if house.paused:
         yield f"paused: {house.paused}"
     if house.tripped:
@@ -121,7 +134,7 @@ def _often(playbook: Playbook, run: Run, facts: Facts, tally: Tally) -> Iterator
         yield f"{tally.attempts_in_incident} attempts in incident {run.incident}, {limits.attempts_per_incident} are allowed"
     if tally.last_end is not None and facts.now - tally.last_end < limits.cooldown:
         yield f"the last one ended {facts.now - tally.last_end:.0f} s ago, the cool-down is {limits.cooldown:.0f} s"
-    others = [r for r in tally.running if r.id != run.id and r.phase in ACTING]
+    others = [r for r in tally.running if r.id != run.id and r.phase in ACTING and not r.quiet]
     if any((r.group, r.kin) == (run.group, run.kin) for r in others):
         yield "the same kind of action is under way for this target"
     elif others and playbook.class_ in ("disruptive", "destructive"):

@@ -46,7 +46,7 @@ EDGES: dict[Phase, frozenset[Phase]] = {
     Phase.APPROVED: frozenset({Phase.RESERVED, Phase.EXPIRED, Phase.CANCELLED, Phase.DENIED, Phase.SUPERSEDED}),
     Phase.RESERVED: frozenset({Phase.INTENT, Phase.EXPIRED, Phase.FAILED}),
     Phase.INTENT: frozenset({Phase.RESULT, Phase.AMBIGUOUS, Phase.FAILED}),
-    Phase.RESULT: frozenset({Phase.INTENT, Phase.VERIFYING, Phase.FAILED}),
+    Phase.RESULT: frozenset({Phase.INTENT, Phase.VERIFYING, Phase.FAILED, Phase.EXPIRED}),
     Phase.VERIFYING: frozenset({Phase.VERIFIED, Phase.FAILED, Phase.ESCALATED}),
     Phase.AMBIGUOUS: frozenset({Phase.VERIFIED, Phase.INTENT, Phase.ESCALATED}),
 }
@@ -79,6 +79,12 @@ class Run:
     verify_until: float | None = None
     undo: tuple[JsonObject, ...] = ()
     approvals: tuple[str, ...] = ()
+    sufferer: Target | None = None  # whose symptom it is, where the target is somebody else: who does the harm
+    quiet: bool = False  # it only looks on: no limit and no breaker counts it
+    again: bool = False  # a step whose end was lost has been done again
+    told: bool = False  # people know that it waits for them
+    refused: str = ""  # the person who said no
+    closed: bool = False  # what follows from its end was done: the next rung, or people were called
 
     @property
     def kin(self) -> str:
@@ -131,10 +137,10 @@ class Tally:
 class House:
     """How the host stands: what holds for all playbooks."""
 
-    ceiling: str = "dry-run"
     paused: str = ""  # why, or ""
     tripped: str = ""
     lost_state: str = ""
+    volatile: str = ""  # why what is done cannot be kept now, or ""
     permit: str = ""  # why an outside permit was refused, or ""
 
 

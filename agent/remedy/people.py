@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sqlite3
+
 from agent.errors import UsageError
 from agent.host.clock import Clock
 from agent.model import JsonObject
@@ -22,6 +24,8 @@ class People:
     async def approve(self, number: int, who: str) -> Run:
         """One person's yes; enough of them and it goes. UsageError if there is nothing to approve."""
         run = await self._waiting(number)
+        if self._clock.now() >= run.expires:
+            raise UsageError(f"run {number} has expired", help="if it is still wanted it is proposed again")
         if who in run.approvals:
             raise UsageError(f"{who} has agreed to run {number} already", help="another person must")
         playbook = self._remedy.playbooks[run.playbook]
@@ -34,20 +38,26 @@ class People:
 
     async def deny(self, number: int, who: str, reason: str) -> Run:
         """A person's no."""
-        return await self._remedy.carrier.move(await self._waiting(number), Phase.DENIED, who, reason=reason or f"denied by {who}")
+        return await self._remedy.carrier.move(
+            await self._waiting(number), Phase.DENIED, who, refused=who, reason=reason or f"denied by {who}"
+        )
 
     async def undo(self, number: int, who: str) -> tuple[Run, tuple[str, ...]]:
         """Take back what a run that is over did; what happened, in words."""
-        run = await self._state.read(lambda at: tables.get(at, number))
-        if run is None or run.phase not in OVER or not run.undo:
-            raise UsageError(
-                f"there is nothing of run {number} to take back", help="'anfl-agent playbooks history' shows what was done"
-            )
         async with self._remedy.busy:
-            said = await self._remedy.carrier.take_back(run)
+            run = await self._state.read(lambda at: tables.get(at, number))
+            if run is None or run.phase not in OVER or not run.undo:
+                raise UsageError(
+                    f"there is nothing of run {number} to take back", help="'anfl-agent playbooks history' shows what was done"
+                )
+            said, left = await self._remedy.carrier.take_back(run)
             now = self._clock.now()
-            await self._state.write(lambda to: tables.record(to, now, who, f"run {number} undone", {"what": list(said)}))
-        return run, said
+
+            def keep(to: sqlite3.Connection) -> Run:
+                tables.record(to, now, who, f"run {number} undone", {"what": list(said)})
+                return tables.note(to, run, run.updated, who, undo=left)
+
+            return await self._state.write(keep), said
 
     async def switch(self, name: str, value: JsonObject | None, who: str) -> None:
         """Pause or resume, reset the breaker, accept that state was lost."""

@@ -33,8 +33,11 @@ class Who:
 
 @dataclass(frozen=True)
 class Targets:
-    """What may be touched. ``deny`` wins; an empty ``allow`` allows nothing, so that nobody is surprised by a new playbook."""
+    """What may be touched: who suffers, or the process that is to blame (``who: culprit``), never the other for it.
 
+    ``deny`` wins; an empty ``allow`` allows nothing, so that nobody is surprised by a new playbook."""
+
+    who: Literal["sufferer", "culprit"] = "sufferer"
     kinds: tuple[Literal["process", "unit", "cgroup", "gpu", "host"], ...] = ("process",)
     allow: tuple[Who, ...] = ()
     deny: tuple[Who, ...] = ()
@@ -93,9 +96,11 @@ class Step:
 class Verify:
     """How one knows: the symptom must be over, with data, for ``settle`` seconds, and that ``within`` seconds of the last step.
 
-    Unknown at the end is never success: it escalates.
+    Unknown at the end is never success: it escalates. With ``of: effect`` only what the steps did is looked at: a node that is
+    drained has done its part, although its GPU is as broken as before.
     """
 
+    of: Literal["symptom", "effect"] = "symptom"
     settle: Seconds = 60.0
     within: Seconds = 600.0
     on_fail: Literal["next", "stop"] = "next"
@@ -141,6 +146,7 @@ class ActionSpec:
 
     class_: Class
     undoable: bool
+    kinds: tuple[str, ...]
     check: Callable[[Node | None], list[Problem]]
 
 
@@ -189,6 +195,8 @@ def _problems(one: Playbook, actions: Mapping[str, ActionSpec], causes: frozense
             yield step.do.node.problem(f"unknown action '{step.do}'", did_you_mean(step.do, actions))
             continue
         yield from spec.check(step.with_)
+        if wrong := [kind for kind in one.target.kinds if kind not in spec.kinds]:
+            yield step.do.node.problem(f"'{step.do}' acts on {', '.join(spec.kinds)}, not on {', '.join(wrong)}")
         if CLASSES.index(spec.class_) > CLASSES.index(one.class_):
             yield step.do.node.problem(
                 f"'{step.do}' is {spec.class_}, the playbook says {one.class_}", f"write class: {spec.class_}"

@@ -8,29 +8,29 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import hashlib
-import json
 import logging
+import sqlite3
 from collections.abc import Mapping
-from dataclasses import replace
-from typing import Any
+from datetime import UTC, datetime
 
+from agent.errors import AgentError
 from agent.host.clock import Clock
 from agent.host.lane import Stalled
-from agent.model import JsonObject, Kind, Labels, Metric, Sample, Series, Target, labels
+from agent.model import JsonObject, Kind, Metric, Sample, Series, labels
 from agent.remedy import guard, tables
 from agent.remedy.carry import ITSELF, Carrier, Sight
-from agent.remedy.model import ACTING, OVER, Decision, Phase, Run
-from agent.remedy.playbook import Mode, Playbook, allowed_mode
+from agent.remedy.model import ACTING, OVER, Decision, Facts, Phase, Run
+from agent.remedy.outcome import Outcome
+from agent.remedy.playbook import MODES, Mode, Playbook, allowed_mode
+from agent.remedy.propose import Key, Proposer
 from agent.store.state import State
 
 log = logging.getLogger("anfl.remedy")
 
 TICK_S = 5.0
-AGAIN_S = 600.0
-"""The same playbook is not proposed twice for an incident within this time."""
-STORM_REST_S = 1800.0
-Key = tuple[str, Labels]
+PRUNE_EVERY_S = 86400.0
+LEFT = frozenset({Phase.RESERVED, Phase.INTENT, Phase.RESULT})
+"""Where a run is only while this organ is at work on it."""
 
 
 class Remedy:
@@ -53,11 +53,12 @@ class Remedy:
         self._sight = sight
         self._clock = clock
         self.carrier = carrier
-        self._good: dict[int, float] = {}  # run → since when its symptom is known to be over
+        self._proposer = Proposer(state, playbooks, ceiling, sight, clock)
+        self._outcome = Outcome(state, playbooks, sight, clock, carrier, self._proposer)
         self._open: list[Run] = []
         self._switches: dict[str, JsonObject] = {}
         self._audit = 0
-        self._storm_until = 0.0
+        self._pruned: float | None = None
         self.wake = asyncio.Event()
         self.busy = asyncio.Lock()
         self._series = {m.name: Series(m.name) for m in self.metrics if not m.labels}
@@ -67,23 +68,10 @@ class Remedy:
 
     async def open(self) -> None:
         """Settle what a crash left behind. The state must be open."""
-        for run in await self._state.read(lambda at: tables.runs(at, ACTING)):
-            if run.phase is Phase.RESERVED:
-                await self.carrier.move(run, Phase.EXPIRED, reason="the agent ended before it acted; the attempt counts")
-            elif run.phase is Phase.INTENT:
-                await self.carrier.move(run, Phase.AMBIGUOUS, reason="the agent ended in the middle of it")
-            elif run.phase is Phase.RESULT:
-                await self._after_crash_between(run)
-        await self.refresh()
-
-    async def _after_crash_between(self, run: Run) -> None:
-        """A step was done and the next never begun."""
-        playbook = self.playbooks.get(run.playbook)
-        if playbook is not None and run.step == len(playbook.steps) - 1:
-            now = self._clock.now()
-            await self.carrier.move(run, Phase.VERIFYING, verify_from=now, verify_until=now + playbook.verify.within)
-        else:
-            await self.carrier.move(run, Phase.FAILED, reason="the agent ended between two steps")
+        async with self.busy:
+            for run in await self._state.read(lambda at: tables.runs(at, LEFT)):
+                await self._outcome.left_behind(run, self.playbooks.get(run.playbook))
+            await self.refresh()
 
     async def run(self) -> None:
         """Tick until cancelled."""
@@ -102,55 +90,34 @@ class Remedy:
 
     async def diagnosed(self, diagnosis: JsonObject, incident: int | None, key: Key | None) -> list[Run]:
         """Propose what may help against the roots of a diagnosis; the new runs."""
-        made = []
-        for cause in diagnosis["causes"] if incident is not None and key is not None else ():
-            for playbook in self.playbooks.values():
-                if cause["id"] in playbook.needs.causes:
-                    assert incident is not None
-                    assert key is not None
-                    run = await self._propose(playbook, cause, incident, key)
-                    made += [run] if run is not None else []
+        made = [] if incident is None or key is None else await self._proposer.diagnosed(diagnosis, incident, key)
         if made:
             self.wake.set()
         return made
 
-    async def _propose(self, playbook: Playbook, cause: JsonObject, incident: int, key: Key, rung: int = 0) -> Run | None:
-        now, proposal = self._clock.now(), self._proposal(playbook, cause, incident, key, rung)
-
-        def change(to: Any) -> Run | None:
-            mine = (playbook.id, incident, proposal.identity)
-            alike = [r for r in tables.runs(to) if (r.playbook, r.incident, r.identity) == mine]
-            if any(r.phase not in OVER or now - r.created < AGAIN_S for r in alike):
-                return None
-            if now < self._storm_until:
-                return None
-            if guard.storm(tables.tally(to, proposal, now)):
-                self._storm_until = now + STORM_REST_S
-                tables.record(to, now, ITSELF, "storm", {"until": self._storm_until, "incident": incident})
-                return None
-            return tables.insert(to, proposal, ITSELF)
-
-        return await self._state.write(change)
-
-    def _proposal(self, playbook: Playbook, cause: JsonObject, incident: int, key: Key, rung: int) -> Run:
-        now = self._clock.now()
-        target = Target(**{k: v for k, v in cause["target"].items() if k in Target.__dataclass_fields__})
-        return Run(
-            id=0, playbook=playbook.id, digest=playbook.digest, group=playbook.group, incident=incident, cause=cause["id"], key=key,
-            target=target, mode=allowed_mode(playbook, self.ceiling), phase=Phase.PROPOSED, created=now, updated=now,
-            expires=now + playbook.approval.expires, rung=rung,
-            evidence=hashlib.sha256(json.dumps(cause, sort_keys=True).encode()).hexdigest()[:16],
-        )  # fmt: skip
-
     async def weigh(self, name: str, cause: JsonObject, incident: int, key: Key) -> tuple[str, Decision]:
         """What a playbook would do about a cause, and whether it might: asked by a person, nothing is kept."""
-        playbook, now = self.playbooks[name], self._clock.now()
-        run = self._proposal(playbook, cause, incident, key, 0)
-        facts = await self._sight.facts(run, now)
+        playbook = self.playbooks[name]
+        target = await self._proposer.target(playbook, cause)
+        if target is None:
+            return "nothing", Decision(False, (f"nobody is known to be to blame for {cause['id']}, or not any more",))
+        run = self._proposer.run(playbook, cause, incident, key, target)
+        return await self._decided(run, playbook, await self._sight.facts(run, run.created))
+
+    async def _decided(self, run: Run, playbook: Playbook, facts: Facts) -> tuple[str, Decision]:
+        """What it would do, and whether: the same in every mode."""
         decision = await self._state.read(
-            lambda at: guard.decide(playbook, run, facts, tables.tally(at, run, now), tables.house(at, now, self._state.losses))
+            lambda at: guard.decide(playbook, run, facts, tables.tally(at, run, facts.now), self.carrier.house(at, facts.now))
         )
-        return self.plan(run), decision
+        try:
+            return self.plan(run), decision
+        except AgentError as error:
+            return "nothing", Decision(False, (*decision.reasons, error.message))
+
+    def plan(self, run: Run) -> str:
+        """What it would do, step by step. WillNot if the target lacks what a step names."""
+        playbook = self.playbooks[run.playbook]
+        return "; then ".join(self.carrier.action(run, playbook, step).plan() for step in playbook.steps)
 
     # ------------------------------------------------------------------------------------------ one tick
 
@@ -158,22 +125,36 @@ class Remedy:
         """Look at every run that is not over."""
         async with self.busy:
             for run in await self._state.read(lambda at: tables.runs(at, frozenset(Phase) - OVER)):
-                await self._attend(run)
+                try:
+                    await self._attend(run)
+                except tables.IllegalEdge as moved:  # a person was quicker, or an edge came late: the next look will show
+                    log.info("%s", moved)
+                except AgentError as error:
+                    if isinstance(error, Stalled):
+                        raise
+                    log.error("run %d (%s): %s", run.id, run.playbook, error)
+            with contextlib.suppress(tables.IllegalEdge):
+                await self._outcome.close()
             await self.refresh()
+            await self._prune()
 
     async def _attend(self, run: Run) -> None:
         playbook, now = self.playbooks.get(run.playbook), self._clock.now()
-        if playbook is None:
-            if run.phase in (Phase.PROPOSED, Phase.APPROVED):
-                await self.carrier.move(run, Phase.CANCELLED, reason="the playbook is gone")
-            elif run.phase in (Phase.VERIFYING, Phase.AMBIGUOUS):
-                await self.carrier.move(run, Phase.ESCALATED, reason="the playbook is gone")
+        if run.phase in LEFT:
+            await self._outcome.left_behind(run, playbook)
+        elif playbook is None:
+            waits = run.phase in (Phase.PROPOSED, Phase.APPROVED)
+            await self.carrier.move(run, Phase.CANCELLED if waits else Phase.ESCALATED, reason="the playbook is gone")
         elif run.phase is Phase.PROPOSED:
             await self._weigh(run, playbook, now)
         elif run.phase is Phase.APPROVED:
             await self._go(run, playbook, now)
-        elif run.phase in (Phase.VERIFYING, Phase.AMBIGUOUS):
-            await self._judge(run, playbook, now)
+        else:
+            await self._outcome.judge(run, playbook, now)
+
+    def _mode(self, run: Run, playbook: Playbook) -> Mode:
+        """The mode it was proposed in, and no more than is allowed now: a ceiling lowered meanwhile holds."""
+        return min((allowed_mode(playbook, self.ceiling), *(m for m in MODES if m == run.mode)), key=MODES.index)
 
     async def _weigh(self, run: Run, playbook: Playbook, now: float) -> None:
         """A proposal: out of date, refused, waiting for people, or going on by itself."""
@@ -184,102 +165,50 @@ class Remedy:
         if not facts.incident_open:
             await self.carrier.move(run, Phase.CANCELLED, reason=f"incident {run.incident} is over")
             return
-        decision = await self._state.read(
-            lambda at: guard.decide(playbook, run, facts, tables.tally(at, run, now), tables.house(at, now, self._state.losses))
-        )
-        why = "; ".join(decision.reasons)
+        plan, decision = await self._decided(run, playbook, facts)
+        mode = self._mode(run, playbook)
         if not decision.go:
-            await self.carrier.move(run, Phase.DENIED, "guard", reason=why)
-        elif run.mode == "dry-run":
-            await self.carrier.move(run, Phase.WOULD, "guard", reason=self.plan(run))
-        elif run.mode == "auto":
+            await self.carrier.move(run, Phase.DENIED, "guard", reason="; ".join(decision.reasons))
+        elif mode == "dry-run":
+            await self.carrier.move(run, Phase.WOULD, "guard", reason=plan)
+        elif mode == "auto":
             await self.carrier.move(run, Phase.APPROVED, "policy", reason="mode: auto")
             self.wake.set()
+        elif not run.told:
+            await self._ask(run, playbook, plan)
+
+    async def _ask(self, run: Run, playbook: Playbook, plan: str) -> None:
+        """Tell people that it waits for them: once for an incident, however often the same is proposed anew."""
+        mine = (run.playbook, run.incident)
+        if not any(r.told and (r.playbook, r.incident) == mine for r in await self._state.read(tables.runs)):
+            until = datetime.fromtimestamp(run.expires, UTC)
+            await self._sight.call(run, "asked", f"anfl-agent approve {run.id} ({playbook.title}: {plan}), until {until:%H:%M} UTC")
+        await self._state.write(lambda to: tables.note(to, run, self._clock.now(), ITSELF, told=True))
 
     async def _go(self, run: Run, playbook: Playbook, now: float) -> None:
+        mode = self._mode(run, playbook)
         if now >= run.expires:
             await self.carrier.move(run, Phase.EXPIRED, reason="approved, but not begun in time")
-            return
-        reserved = await self.carrier.reserve(run, playbook)
-        if reserved.phase is Phase.RESERVED:
-            acted = await self.carrier.act(reserved, playbook)
-            if acted.phase is Phase.FAILED:
-                await self._over(acted, playbook)
-            await self._trip()
-
-    async def _judge(self, run: Run, playbook: Playbook, now: float) -> None:
-        """Did it help? Known to be over for long enough: yes. At the end: no, or unknown, which is never yes."""
-        helped = await self._sight.helped(run)
-        if helped is not True:
-            self._good.pop(run.id, None)
-        since = self._good.setdefault(run.id, now) if helped is True else now
-        if helped is True and now - since >= playbook.verify.settle:
-            await self.carrier.move(run, Phase.VERIFIED, reason="")
-            return
-        if run.phase is Phase.AMBIGUOUS:
-            await self._settle_ambiguous(run, playbook, now, helped)
-        elif run.verify_until is not None and now >= run.verify_until:
-            if helped is False:
-                await self._over(await self.carrier.move(run, Phase.FAILED, reason="it did not help"), playbook)
-            else:
-                ended = await self.carrier.move(run, Phase.ESCALATED, reason="whether it helped is unknown")
-                await self._over(ended, playbook)
-
-    async def _settle_ambiguous(self, run: Run, playbook: Playbook, now: float, helped: bool | None) -> None:
-        """By looking; done again only where that does no harm and the trouble is known to be there still."""
-        if helped is True and now - run.updated < playbook.verify.within:
-            return
-        step = playbook.steps[min(run.step, len(playbook.steps) - 1)]
-        repeatable = self.carrier.action(run, playbook, step).idempotent and run.step == len(playbook.steps) - 1
-        fresh = await self._sight.facts(run, now)
-        if helped is False and repeatable and fresh.incident_open and fresh.target_there and "again" not in run.reason:
-            again = await self.carrier.step(replace(run, reason="again"), playbook, run.step, step)
-            if again.phase is Phase.RESULT:
-                await self.carrier.move(again, Phase.VERIFYING, verify_from=now, verify_until=now + playbook.verify.within)
-        elif now - run.updated >= playbook.verify.within or not repeatable:
-            ended = await self.carrier.move(run, Phase.ESCALATED, reason=f"it is not known whether {step.do} was done")
-            await self._over(ended, playbook)
-
-    async def _over(self, run: Run, playbook: Playbook) -> None:
-        """It did not help: the next rung, or people."""
-        await self._trip()
-        following = self.playbooks.get(playbook.next) if playbook.next else None
-        told = self._sight.told(run)
-        cause = next((c for c in told.get("causes", ()) if c["id"] == run.cause), None)
-        if run.phase is Phase.FAILED and playbook.verify.on_fail == "next" and following is not None and cause is not None:
-            await self._propose(following, cause, run.incident, run.key, run.rung + 1)
-            self.wake.set()
+        elif mode == "dry-run" or (mode == "propose" and len(run.approvals) < playbook.approval.count):
+            await self.carrier.move(run, Phase.CANCELLED, reason=f"the mode in force is {mode} now")
         else:
-            log.error(
-                "incident %d: playbook %s ended %s (%s); a person must look", run.incident, run.playbook, run.phase, run.reason
-            )
+            reserved = await self.carrier.reserve(run, playbook)
+            if reserved.phase is Phase.RESERVED:
+                await self.carrier.act(reserved, playbook)
+                await self._outcome.trip()
 
-    async def _trip(self) -> None:
-        """Open the breaker if too much was done, or too much in vain."""
-
-        def change(to: Any) -> str:
-            now = self._clock.now()
-            newest = tables.runs(to, most=1)
-            why = guard.breaker(tables.tally(to, newest[0], now)) if newest else ""
-            if why and "breaker" not in tables.switches(to):
-                tables.switch(to, "breaker", {"why": why, "since": now}, now, ITSELF)
-                return why
-            return ""
-
-        if why := await self._state.write(change):
-            log.error("the breaker is open: %s; nothing more is done until 'anfl-agent playbooks reset --reason …'", why)
+    async def _prune(self) -> None:
+        moment = self._clock.monotonic()
+        if self._pruned is None or moment - self._pruned >= PRUNE_EVERY_S:
+            self._pruned = moment
+            await self._state.write(lambda to: tables.prune(to, self._clock.now()))
 
     # ------------------------------------------------------------------------------------------ showing
-
-    def plan(self, run: Run) -> str:
-        """What it would do, step by step."""
-        playbook = self.playbooks[run.playbook]
-        return "; then ".join(self.carrier.action(run, playbook, step).plan() for step in playbook.steps)
 
     async def refresh(self) -> None:
         """Read anew what :meth:`samples` tells."""
 
-        def look(at: Any) -> tuple[list[Run], dict[str, JsonObject], int]:
+        def look(at: sqlite3.Connection) -> tuple[list[Run], dict[str, JsonObject], int]:
             return tables.runs(at, frozenset(Phase) - OVER), tables.switches(at), tables.head(at)[0]
 
         self._open, self._switches, self._audit = await self._state.read(look)

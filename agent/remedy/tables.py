@@ -18,6 +18,8 @@ from agent.remedy.model import ACTING, EDGES, OVER, House, Phase, Run, Tally
 from agent.store.state import Loss, Room
 
 KEEP_S = 180 * 86400.0
+UNCLOSED_S = 86400.0
+"""How far back one looks for runs whose end nobody heard of; older ones are of another day's incident."""
 
 ROOM = Room(
     "remedy",
@@ -127,6 +129,26 @@ def runs(at: sqlite3.Connection, phases: Iterable[Phase] | None = None, most: in
     return [_run(row) for row in reversed(rows.fetchall())]
 
 
+def unclosed(at: sqlite3.Connection, now: float) -> list[Run]:
+    """Runs that ended without help, after which neither a rung was climbed nor people called: a crash may have come between.
+
+    Of those that never acted only the higher rungs matter: they were to help where another did not.
+    """
+    ended = (Phase.FAILED, Phase.ESCALATED, Phase.DENIED, Phase.EXPIRED, Phase.CANCELLED)
+    rows = at.execute(
+        "SELECT id, phase, updated, body FROM runs WHERE phase IN (?,?,?,?,?) AND updated > ?"
+        " AND json_extract(body, '$.closed') IS NOT 1 AND (phase IN (?,?) OR json_extract(body, '$.rung') > 0) ORDER BY id",
+        (*ended, now - UNCLOSED_S, Phase.FAILED, Phase.ESCALATED),
+    )
+    return [_run(row) for row in rows.fetchall()]
+
+
+def prune(to: sqlite3.Connection, now: float) -> None:
+    """Runs that ended long ago go; the audit stays whole."""
+    marks = ",".join("?" * len(OVER))
+    to.execute(f"DELETE FROM runs WHERE phase IN ({marks}) AND updated < ?", (*sorted(OVER), now - KEEP_S))
+
+
 def tally(at: sqlite3.Connection, run: Run, now: float) -> Tally:
     """What the guard must know of the past, read in the transaction in which it decides."""
     mine = at.execute(
@@ -138,12 +160,11 @@ def tally(at: sqlite3.Connection, run: Run, now: float) -> Tally:
         "SELECT count(*) FROM runs WHERE grp = ? AND incident = ? AND reserved_at IS NOT NULL", (run.group, run.incident)
     ).fetchone()[0]
     since = _reset_at(at, now - BREAKER_WINDOW_S)
-    acted = at.execute("SELECT count(*) FROM runs WHERE reserved_at > ?", (since,)).fetchone()[0]
-    failed = at.execute(
-        "SELECT count(*) FROM runs WHERE reserved_at > ? AND phase IN (?, ?)", (since, Phase.FAILED, Phase.ESCALATED)
-    ).fetchone()[0]
+    counted = "SELECT count(*) FROM runs WHERE reserved_at > ? AND json_extract(body, '$.quiet') IS NOT 1"
+    acted = at.execute(counted, (since,)).fetchone()[0]
+    failed = at.execute(f"{counted} AND phase IN (?, ?)", (since, Phase.FAILED, Phase.ESCALATED)).fetchone()[0]
     proposed = at.execute(
-        "SELECT count(*) FROM runs WHERE created > ? AND phase != ?", (now - STORM_WINDOW_S, Phase.DENIED)
+        "SELECT count(DISTINCT incident) FROM runs WHERE created > ? AND phase != ?", (now - STORM_WINDOW_S, Phase.DENIED)
     ).fetchone()[0]
     return Tally(
         tuple(at_ for at_, _, _ in mine), max(ends, default=None), in_incident, tuple(runs(at, ACTING)), acted, failed, proposed
@@ -155,7 +176,7 @@ def switches(at: sqlite3.Connection) -> dict[str, JsonObject]:
     return {name: json.loads(value) for name, value in at.execute("SELECT name, value FROM switches")}
 
 
-def house(at: sqlite3.Connection, now: float, losses: Iterable[Loss]) -> House:
+def house(at: sqlite3.Connection, now: float, losses: Iterable[Loss], volatile: str = "") -> House:
     """How the host stands. State that was lost holds everything up until a person said that this is known (switch ``fresh``)."""
     known = switches(at)
     pause, breaker, fresh = known.get("pause"), known.get("breaker"), known.get("fresh")
@@ -164,6 +185,7 @@ def house(at: sqlite3.Connection, now: float, losses: Iterable[Loss]) -> House:
         paused=pause["why"] if pause is not None and pause["until"] > now else "",
         tripped=breaker["why"] if breaker is not None else "",
         lost_state=unknown[-1].why if unknown else "",
+        volatile=volatile,
     )
 
 
@@ -208,5 +230,7 @@ def _run(row: tuple[int, str, float, str]) -> Run:
     tree, pairs = known["key"]
     known["key"] = (tree, tuple((k, v) for k, v in pairs))
     known["target"] = Target(**known["target"])
+    if known.get("sufferer"):
+        known["sufferer"] = Target(**known["sufferer"])
     known["undo"], known["approvals"] = tuple(known["undo"]), tuple(known["approvals"])
     return Run(**known, id=number, phase=Phase(phase), updated=updated)

@@ -51,6 +51,8 @@ class World:
     undone: list[str] = field(default_factory=list)
     refuses: dict[str, Exception] = field(default_factory=dict)
     noted: list[tuple[int, bool]] = field(default_factory=list)
+    called: list[tuple[int, str, str]] = field(default_factory=list)
+    blamed: Target | None = None
 
     async def facts(self, run: Run, now: float, *, anew: bool = False) -> Facts:
         return replace(self.base, now=now, judged_at=now - 1)
@@ -60,6 +62,12 @@ class World:
 
     async def note(self, run: Run, what: str, *, begins: bool) -> None:
         self.noted.append((run.incident, begins))
+
+    async def culprit(self, cause: JsonObject) -> Target | None:
+        return self.blamed
+
+    async def call(self, run: Run, kind: str, text: str) -> None:
+        self.called.append((run.incident, kind, text))
 
     def told(self, run: Run) -> JsonObject:
         return {"causes": [CAUSE | {"id": run.cause}]}
@@ -120,7 +128,7 @@ class Looks(Counted):
 
 
 KINDS: dict[str, type[Counted]] = {"renice": Counted, "restart": Once, "capture_evidence": Looks}
-SPECS = {name: ActionSpec(kind.class_, kind.undoable, lambda node: []) for name, kind in KINDS.items()}
+SPECS = {name: ActionSpec(kind.class_, kind.undoable, kind.kinds, lambda node: []) for name, kind in KINDS.items()}
 
 
 def playbooks(*texts: str) -> dict[str, Playbook]:
