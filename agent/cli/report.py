@@ -21,6 +21,9 @@ if TYPE_CHECKING:
 FORMATS = ("md", "html", "json")
 ENDINGS = {".md": "md", ".markdown": "md", ".html": "html", ".htm": "html", ".json": "json"}
 
+SAYS = "health, incidents, error rates, utilisation, trends with a forecast, the agent's own cost."
+FAILS = "2 usage error, 3 the state file could not be read"
+
 form = click.option("--format", "form", type=click.Choice(FORMATS), help="Default: by the name of FILE, else md.")
 as_json = click.option("--json", "as_json", is_flag=True, help="The same as --format json.")
 output = click.option("-o", "--output", type=click.Path(dir_okay=False), metavar="FILE", help="Write to FILE instead of stdout.")
@@ -65,6 +68,39 @@ def incident(
     keep = case_document.artifacts_of(config.artifacts_dir)
     _write(told, shape, output, lambda: case_document.document(told, keep))
     return 0
+
+
+def _period(name: str) -> click.Command:
+    @click.command(name, help=f"The {name} up to now, or up to --until: {SAYS}\n\nExit codes: 0 the report was made, {FAILS}.")
+    @click.option("--until", default="now", show_default=True, help="Its end, such as '2026-11-23 00:00' or '2h ago'.")
+    @form
+    @as_json
+    @output
+    @named
+    @quietly
+    @click.pass_context
+    def made(
+        ctx: click.Context, until: str, form: str | None, as_json: bool, output: str | None, recording: str | None, quiet: bool
+    ) -> int:
+        from agent.cli.record import moment_of
+        from agent.reports import period, period_document
+        from agent.store.state import looked
+
+        config = configuration.load(ctx.obj["config"])
+        shape, progress, end = _form(form, as_json, output), Progress(quiet), moment_of("--until", until)
+        found = looked(config.state_path, period.of_state)
+        try:
+            told = period.report(found, _sources(config, recording), name, end, progress)
+        finally:
+            progress.done()
+        _write(told, shape, output, lambda: period_document.document(told))
+        return 0
+
+    return made
+
+
+for _name in ("day", "week", "month"):
+    command.add_command(_period(_name))
 
 
 def _sources(config: configuration.Config, recording: str | None) -> Sources:

@@ -13,8 +13,7 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Any
 
-from agent.engine.says import figure
-from agent.reports.document import Chart
+from agent.reports.document import Chart, amount
 
 MEND = "charts are drawn where matplotlib is installed: pip install 'anfl-agent[report]'"
 BLOCKS = "▁▂▃▄▅▆▇█"
@@ -86,7 +85,7 @@ def _draw(axes: Any, chart: Chart) -> None:
     axes.xaxis.set_major_locator(locator)
     axes.xaxis.set_major_formatter(ConciseDateFormatter(locator, tz=UTC))
     axes.yaxis.set_major_locator(MaxNLocator(5))
-    axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: figure(float(value) * scale, chart.unit)))
+    axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: amount(float(value) * scale, chart.unit)))
     values = [v / scale for line in chart.lines for v in line.values]
     if values and min(values) >= 0.0 and (min(values) < 0.5 * max(values) or min(values) == max(values)):
         axes.set_ylim(0.0, max(values) * 1.1 or 1.0)
@@ -123,7 +122,7 @@ def readings(chart: Chart) -> list[tuple[str, str, str, str, str, str]]:
     """A chart as rows of a table: name, course, first, lowest, highest, last. What a mail client that shows no SVG still tells."""
     rows = []
     for line in chart.lines:
-        told = [figure(v, chart.unit) for v in (line.values[0], min(line.values), max(line.values), line.values[-1])]
+        told = [amount(v, chart.unit) for v in (line.values[0], min(line.values), max(line.values), line.values[-1])]
         rows.append((line.name, spark(line.values), told[0], told[1], told[2], told[3]))
     return rows
 

@@ -52,6 +52,8 @@ def trend(times: Sequence[float], values: Sequence[float], limit: float | None =
     seen = times[-1] - times[0]
     now = median(v - slope * (t - times[-1]) for t, v in zip(at, level, strict=True))
     steady = (low > 0.0 or high < 0.0) and abs(kendall(level)) > STEADY_TAU
+    if limit is not None and (now <= limit if level[0] > limit else now >= limit):
+        return Trend(slope, low, high, now, steady, seen, limit, 0.0, 0.0, 0.0)
     if limit is None or not steady or (limit - now) * slope <= 0.0:
         return Trend(slope, low, high, now, steady, seen, limit)
     best, *ends = (_until(limit - now, s, seen) for s in (slope, low, high))

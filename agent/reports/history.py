@@ -56,7 +56,7 @@ def grid(recording: Recording, since: float, until: float, names: Collection[str
     moments: list[float] = []
     for i in range(1, STEPS + 1):
         at = since + i * step
-        found = recording.instant(at) if recording.files(at - step, at) else {}
+        found = recording.instant(at)
         if found:
             moments.append(at)
         for key, (_, value) in found.items():

@@ -11,7 +11,7 @@ from agent.reports.document import Block, Chart, Code, Document, Heading, Item, 
 
 LONGEST = 2000
 _SPECIAL = re.compile(r"([\\`*_\[\]<>~|#!$&])")
-_BEGINS = re.compile(r"^(\s*)([-+=]|\d+(?=[.)]))")
+_BEGINS = re.compile(r"^(\d*)([-+=.)])")
 _SCHEME = re.compile(r"(?i)\b(https?|ftp|mailto|www)([:.])")
 
 
@@ -23,10 +23,15 @@ def markdown(document: Document) -> str:
 
 
 def prose(text: str) -> str:
-    """Words that stay words: no markup, no link, no mention comes of them."""
+    """Words that stay words, at the beginning of a line too: no markup, no link, no mention comes of them."""
+    said = inline(text)
+    return _BEGINS.sub(r"\1\\\2", said)
+
+
+def inline(text: str) -> str:
+    """The same inside a line."""
     said = _SPECIAL.sub(r"\\\1", clean(" ".join(text.split()), LONGEST))
-    said = _SCHEME.sub(r"\1\\\2", said).replace("@", "@\u200b")
-    return _BEGINS.sub(r"\1\\\2" if not said.lstrip()[:1].isdigit() else r"\1\2", said)
+    return _SCHEME.sub(r"\1\\\2", said).replace("@", "@\u200b")
 
 
 def code(text: str) -> str:
@@ -63,7 +68,7 @@ def _item(item: Item) -> str:
 def _table(head: Iterable[str], rows: Iterable[Iterable[str]], figures: frozenset[int] = frozenset()) -> str:
     names = [*head]
     ruled = ["---:" if n in figures else "---" for n in range(len(names))]
-    lines = [[prose(cell) for cell in row] for row in (names, *rows)]
+    lines = [[inline(cell) for cell in row] for row in (names, *rows)]
     return "\n".join(f"| {' | '.join(cells)} |" for cells in (lines[0], ruled, *lines[1:]))
 
 

@@ -9,6 +9,7 @@ from array import array
 from bisect import bisect_right
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
+from time import gmtime, strftime
 from typing import Any
 
 from agent.errors import AgentError
@@ -65,7 +66,8 @@ class Recording:
         if os.path.isfile(self.folder):
             return [self.folder]
         try:
-            days = sorted(d for d in os.listdir(self.folder) if len(d) == len("2026-01-01"))
+            low, high = _day(since - FILE_MOST_S), _day(until)
+            days = sorted(d for d in os.listdir(self.folder) if len(d) == len("2026-01-01") and low <= d <= high)
             found = [os.path.join(self.folder, d, f) for d in days for f in sorted(os.listdir(os.path.join(self.folder, d)))]
         except (FileNotFoundError, NotADirectoryError):
             return []
@@ -134,6 +136,13 @@ def report(path: str) -> FileReport:
             samples += sum(section.n * section.k for section in part.sections)
             first, last = min(first, record.first), max(last, record.last)
     return FileReport(path, len(data), first, last, records, samples, len(decoder.names), ended, about, tuple(damage))
+
+
+def _day(moment: float) -> str:
+    """Name of the folder of that moment's day; for a moment beyond all times one before or behind all."""
+    if not 0.0 <= moment < 253402300800.0:  # the year 10000
+        return "" if moment < 0.0 else "~"
+    return strftime("%Y-%m-%d", gmtime(moment))
 
 
 def _began(path: str) -> float | None:
