@@ -88,7 +88,7 @@ def _period(name: str) -> click.Command:
 
         config = configuration.load(ctx.obj["config"])
         shape, progress, end = _form(form, as_json, output), Progress(quiet), moment_of("--until", until)
-        found = looked(config.state_path, period.of_state)
+        found = looked(config.state_path, period.of_state) if recording is None else None
         try:
             told = period.report(found, _sources(config, recording), name, end, progress)
         finally:
@@ -107,12 +107,15 @@ def _sources(config: configuration.Config, recording: str | None) -> Sources:
     from agent import plugins
     from agent.cli.record import located
     from agent.reports.case import Sources
+    from agent.reports.history import host_of
     from agent.store.recording import Recording
 
     installed = plugins.installed()
     rules, _ = plugins.read_rules(installed, config)
     metrics = installed.catalog().metrics
-    return Sources(Recording(located(config, recording)), rules, metrics, socket.gethostname(), config.state_path)
+    read = Recording(located(config, recording))
+    host = (host_of(read) if recording else "") or socket.gethostname()
+    return Sources(read, rules, metrics, host, config.state_path)
 
 
 def _form(form: str | None, as_json: bool, output: str | None) -> str:

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from itertools import pairwise
 
 from agent.model import Column, Event, Kind, Labels, Metric
-from agent.store.recording import Recording
+from agent.store.recording import Recording, report
 
 STEPS = 240
 """Readings over a period: 6 min apart for a day, 3 h for a month. An instant of 2,000 series costs some 20 ms."""
@@ -67,6 +67,12 @@ def grid(recording: Recording, since: float, until: float, names: Collection[str
         if i % 10 == 0:
             progress(f"reading the recording, {i / STEPS:.0%}")
     return Grid(since, until, tuple(moments), columns)
+
+
+def host_of(recording: Recording) -> str:
+    """Name of the host that made the recording; "" if its newest file does not say."""
+    files = recording.files()
+    return str(report(files[-1]).about.get("host", "")) if files else ""
 
 
 def rates(column: Column) -> Column:

@@ -11,7 +11,7 @@ from agent.reports.document import Block, Chart, Code, Document, Heading, Item, 
 
 LONGEST = 2000
 _SPECIAL = re.compile(r"([\\`*_\[\]<>~|#!$&])")
-_BEGINS = re.compile(r"^(\d*)([-+=.)])")
+_BEGINS = re.compile(r"^(\d+)(?=[.)])|^(?=[-+=])")
 _SCHEME = re.compile(r"(?i)\b(https?|ftp|mailto|www)([:.])")
 
 
@@ -25,7 +25,7 @@ def markdown(document: Document) -> str:
 def prose(text: str) -> str:
     """Words that stay words, at the beginning of a line too: no markup, no link, no mention comes of them."""
     said = inline(text)
-    return _BEGINS.sub(r"\1\\\2", said)
+    return _BEGINS.sub(r"\1\\", said)
 
 
 def inline(text: str) -> str:

@@ -36,8 +36,8 @@ def of_state(at: sqlite3.Connection) -> JsonObject:
     return {"incidents": [answers.summary(i) for i in known], "runs": kept.runs(at)}
 
 
-def report(found: JsonObject, sources: Sources, period: str, until: float, progress: Progress = quiet) -> JsonObject:
-    """The whole report, secrets masked."""
+def report(found: JsonObject | None, sources: Sources, period: str, until: float, progress: Progress = quiet) -> JsonObject:
+    """The whole report, secrets masked. ``found`` is None for a recording carried here from elsewhere: it holds no incidents."""
     since = until - PERIODS[period]
     seen = grid(sources.recording, since, until, shown.NAMES, progress)
     told: JsonObject = {
@@ -49,11 +49,11 @@ def report(found: JsonObject, sources: Sources, period: str, until: float, progr
         "since": when(since),
         "until": when(until),
         "recorded": round(seen.recorded, 4),
-        "incidents": incidents(found["incidents"], since, until),
+        "incidents": None if found is None else incidents(found["incidents"], since, until),
         "errors": errors(seen),
         "use": use(seen),
         "trends": trends(seen),
-        "actions": dict(Counter(r["phase"] for r in found["runs"] if since < moment(r["created"]) <= until)),
+        "actions": {} if found is None else actions(found["runs"], since, until),
         "agent": own(seen, sources.recording.files()),
         "series": series(seen),
     }
@@ -87,6 +87,11 @@ def incidents(known: Sequence[Json], since: float, until: float) -> JsonObject:
         "causes": [{"cause": c, "count": n, "lasted_s": round(spent[c], 1)} for c, n in causes.most_common(TOP)],
         "top": [{**i, "lasted_s": round(lasted[i["id"]], 1)} for i in worst[:TOP]],
     }
+
+
+def actions(runs: Iterable[Json], since: float, until: float) -> JsonObject:
+    """How many runs of playbooks of the period stand how."""
+    return dict(Counter(r["phase"] for r in runs if since < moment(r["created"]) <= until))
 
 
 def _span(i: Json, since: float, until: float) -> tuple[float, float]:

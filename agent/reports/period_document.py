@@ -12,11 +12,12 @@ FULLY = 0.98
 
 def document(r: Json) -> Document:
     """The whole document."""
-    worst = next((s for s in ("critical", "warning") if r["incidents"]["by_severity"].get(s)), "ok")
+    known = (r["incidents"] or {}).get("by_severity", {})
+    worst = next((s for s in ("critical", "warning") if known.get(s)), "ok")
     blocks = (*_health(r), *_top(r), *_errors(r), *_use(r), *_charts(r), *_trends(r), *_own(r))
     return Document(
         title=f"{TITLES[r['period']]} on {r['host']}",
-        badge={"ok": "no trouble"}.get(worst, worst),
+        badge={"ok": "no trouble" if r["incidents"] else ""}.get(worst, worst),
         tone=worst,
         under=f"{clock(r['since'])} to {clock(r['until'])} · anfl-agent {r['agent_version']}",
         blocks=blocks,
@@ -24,20 +25,7 @@ def document(r: Json) -> Document:
 
 
 def _health(r: Json) -> list[Block]:
-    i = r["incidents"]
-    whole = moment(r["until"]) - moment(r["since"])
-    calm = 1.0 - i["suffered_s"] / whole
-    severities = ", ".join(f"{n} {word}" for word, n in sorted(i["by_severity"].items())) or "none"
-    rows = [
-        ("Time without an open incident", f"{100 * calm:.1f} %"),
-        ("Incidents opened", f"{i['opened']} (the {r['period']} before: {i['before']})"),
-        ("Of all, by severity", severities),
-        ("Closed, still open", f"{i['closed']}, {i['open']}"),
-        ("Time to notice, median", _seconds(i["noticed_s"])),
-        ("Time to end, median", _seconds(i["closed_s"])),
-        ("Playbooks", ", ".join(f"{n} {phase}" for phase, n in sorted(r["actions"].items())) or "none ran or was refused"),
-        ("Recorded", f"{100 * r['recorded']:.0f} % of the time"),
-    ]
+    rows = [*(_well(r) if r["incidents"] else ()), ("Recorded", f"{100 * r['recorded']:.0f} % of the time")]
     made: list[Block] = [Heading("Health"), Table(("", ""), tuple(rows))]
     if r["agent"]["boots_seen"] > 1:
         made.append(Para(f"The host was booted {r['agent']['boots_seen'] - 1} times."))
@@ -46,12 +34,31 @@ def _health(r: Json) -> list[Block]:
     return made
 
 
+def _well(r: Json) -> list[tuple[str, str]]:
+    """How the host did, by its incidents."""
+    i = r["incidents"]
+    whole = moment(r["until"]) - moment(r["since"])
+    calm = 1.0 - i["suffered_s"] / whole
+    severities = ", ".join(f"{n} {word}" for word, n in sorted(i["by_severity"].items())) or "none"
+    return [
+        ("Time without an open incident", f"{100 * calm:.1f} %"),
+        ("Incidents opened", f"{i['opened']} (the {r['period']} before: {i['before']})"),
+        ("Of all, by severity", severities),
+        ("Closed, still open", f"{i['closed']}, {i['open']}"),
+        ("Time to notice, median", _seconds(i["noticed_s"])),
+        ("Time to end, median", _seconds(i["closed_s"])),
+        ("Playbooks", ", ".join(f"{n} {phase}" for phase, n in sorted(r["actions"].items())) or "none ran or was refused"),
+    ]
+
+
 def _seconds(value: float | None) -> str:
     return "–" if value is None else duration(value)
 
 
 def _top(r: Json) -> list[Block]:
     i = r["incidents"]
+    if i is None:
+        return [Heading("Incidents"), Para("They are not part of a recording, so nothing is known of them here.")]
     if not i["top"]:
         return [Heading("Incidents"), Para("There were none.")]
     rows = [
