@@ -55,7 +55,7 @@ def incident(
 
     Exit codes: 0 the report was made, 2 there is no such incident, 3 the state file could not be read.
     """
-    from agent.reports import case, case_document
+    from agent.reports import artifacts, case, case_document
     from agent.store.state import looked
 
     config = configuration.load(ctx.obj["config"])
@@ -65,7 +65,7 @@ def incident(
         told = case.report(found, _sources(config, recording), progress=progress)
     finally:
         progress.done()
-    keep = case_document.artifacts_of(config.artifacts_dir)
+    keep = artifacts.within(config.artifacts_dir)
     _write(told, shape, output, lambda: case_document.document(told, keep))
     return 0
 

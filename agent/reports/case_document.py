@@ -2,18 +2,14 @@
 
 from __future__ import annotations
 
-import os
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 from agent.engine.says import figure
-from agent.reports.document import Block, Chart, Document, Heading, Item, Items, Json, Line, Mark, Para, Picture, Table, clock
+from agent.reports.artifacts import Keep, picture
+from agent.reports.document import Block, Chart, Document, Heading, Item, Items, Json, Line, Mark, Para, Table, clock
 from agent.reports.incident import duration, moment
 
-EMBED_MOST = 1 << 20
-"""Bytes of a flame graph that goes into the page; a larger one is named."""
 MESSAGE_STATES = {"done": "arrived", "pending": "waits", "parked": "parked"}
-Keep = Callable[[str], bytes | None]
-"""The bytes of an artefact, or None where it is not there, too large or no SVG."""
 
 
 def document(r: Json, keep: Keep) -> Document:
@@ -49,7 +45,7 @@ def _summary(r: Json) -> list[Block]:
         ("acknowledged_s", "Acknowledged"),
         ("closed_s", "Closed"),
     ):
-        said = "not yet" if spans[key] is None else f"{duration(spans[key])} after it was noticed"
+        said = ("never" if i["closed"] else "not yet") if spans[key] is None else f"{duration(spans[key])} after it was noticed"
         who = f" by {i['acknowledged']}" if key == "acknowledged_s" and i["acknowledged"] else ""
         rows.append((word, said + who))
     rows.append(("Lasted" if i["closed"] else "Lasts", duration(spans["lasted_s"])))
@@ -131,12 +127,15 @@ def _cause(r: Json, keep: Keep) -> list[Block]:
     if not causes:
         return [Heading("Root cause"), Para("It is not known: see the open questions.")]
     made: list[Block] = [Heading("Root cause")]
+    shown: set[str] = set()
     for number, cause in enumerate(causes):
-        made += _one_cause(cause, keep, first=number == 0)
+        made += _one_cause(cause, first=number == 0)
+        made += [picture(a, keep) for a in cause["artifacts"] if a["path"] not in shown]
+        shown |= {a["path"] for a in cause["artifacts"]}
     return made
 
 
-def _one_cause(cause: Json, keep: Keep, *, first: bool) -> list[Block]:
+def _one_cause(cause: Json, *, first: bool) -> list[Block]:
     sure = cause["confidence"]
     rows = [("Cause", cause["id"]), ("Suffers", _target(cause["target"]))]
     rows.append(("Confidence", f"{sure['lo']:.2f} to {sure['hi']:.2f} (what is known to hold, and what may still hold)"))
@@ -150,15 +149,7 @@ def _one_cause(cause: Json, keep: Keep, *, first: bool) -> list[Block]:
     order = ("true", "false", "unknown", "skipped")
     lines = sorted(cause["evidence"], key=lambda e: order.index(e["answer"]))
     told = tuple((e["check"], e["answer"], e["says"], e["source"] or "series") for e in lines)
-    made += [Heading("Evidence", 3), Table(("check", "holds", "what was seen", "seen by"), told)] if told else []
-    return made + [_artifact(a, keep) for a in cause["artifacts"]]
-
-
-def _artifact(artifact: Json, keep: Keep) -> Block:
-    kind, path = artifact["kind"], artifact["path"]
-    svg = keep(path) if path.endswith(".svg") else None
-    title = {"flamegraph": "Flame graph"}.get(kind, kind.replace("-", " ").capitalize())
-    return Picture(title, path, svg, "On the host, where figures show under the pointer:" if svg else "On the host:")
+    return made + ([Heading("Evidence", 3), Table(("check", "holds", "what was seen", "seen by"), told)] if told else [])
 
 
 def _charts(r: Json) -> list[Block]:
@@ -234,21 +225,3 @@ def _sources(r: Json) -> list[Block]:
     took = ", ".join(f"{p['probe']} {figure(p['seconds'], 'seconds')}" for p in looks)
     made += [Heading("Sources"), Table(("", ""), (*paths, ("Closer looks", took or "none")))]
     return made
-
-
-def artifacts_of(folder: str) -> Keep:
-    """Reads SVG artefacts of at most :data:`EMBED_MOST` bytes from that folder, and nothing from anywhere else."""
-    home = os.path.realpath(folder)
-
-    def keep(path: str) -> bytes | None:
-        there = os.path.realpath(path)
-        try:
-            if os.path.commonpath((home, there)) != home or not os.path.isfile(there) or os.path.getsize(there) > EMBED_MOST:
-                return None
-            with open(there, "rb") as file:
-                held = file.read(EMBED_MOST + 1)
-        except (OSError, ValueError):
-            return None
-        return held if len(held) <= EMBED_MOST and b"<svg" in held[:1024] else None
-
-    return keep

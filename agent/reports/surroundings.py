@@ -43,7 +43,7 @@ def series_of(incident: Json, rules: RuleSet) -> list[str]:
 
 def span(onset: float, end: float, now: float) -> tuple[float, float]:
     """The stretch of time that charts show: from before the onset to a little after the end, and never what is yet to come."""
-    return onset - BEFORE_S, max(min(end + LATER_S, onset + AFTER_S, now), onset + 1.0)
+    return onset - BEFORE_S, max(min(end + min(LATER_S, max(60.0, (end - onset) / 4)), onset + AFTER_S, now), onset + 1.0)
 
 
 def charted(
