@@ -173,7 +173,16 @@ def test_the_whole_tells_about_this_host_and_writes_nothing(config: Config, tmp_
     import asyncio
 
     items = asyncio.run(checkup.doctor(config, fix=False, wheelhouse=None, progress=lambda text: None))
-    assert list(dict.fromkeys(item.group for item in items)) == ["Rights", "Kernel", "Tools", "Folders", "Sources", "GPUs", "Alerts", "Rules"]
+    assert list(dict.fromkeys(item.group for item in items)) == [
+        "Rights",
+        "Kernel",
+        "Tools",
+        "Folders",
+        "Sources",
+        "GPUs",
+        "Alerts",
+        "Rules",
+    ]
     assert only(items, "py-spy").state == "ok"
     assert only(items, "trees").state == "ok"
     assert all(item.says for item in items)
