@@ -13,8 +13,8 @@ from agent.model import Culprit, Labels
 _STEPS = ("B", "KiB", "MiB", "GiB", "TiB")
 _KINDS = {
     "pid": "process",
-    "link": "link",
     "nvswitch": "device",
+    "link": "link",
     "uuid": "gpu",
     "mountpoint": "mount",
     "interface": "link",
@@ -121,6 +121,8 @@ def culprit(labels: Labels, entities: Entities, term: Term | None = None) -> Cul
         name = entities.info.get(name, {}).get("comm") or named.get("comm") or name
     elif label == "uuid":
         name = _whole_gpu(named)
+    elif label == "nvswitch":
+        name = f"NVSwitch {name}" + (f" link {named['link']}" if named.get("link") else "")
     elif label == "link" and (named.get("uuid") or named.get("pci")):
         name = f"link {name} of {_whole_gpu(named)}"
     share = rate = None
