@@ -3,83 +3,26 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 import pytest
 
 from agent.errors import AgentError, UsageError
-from agent.host.lane import aside
 from agent.host.reach import WillNot
 from agent.remedy import tables
-from agent.remedy.carry import Carrier, filled
-from agent.remedy.model import OVER, Phase, Run
-from agent.remedy.people import People
-from agent.remedy.playbook import Mode, Playbook
-from agent.remedy.runner import Remedy
+from agent.remedy.carry import filled
+from agent.remedy.model import OVER, Phase
+from agent.remedy.playbook import Mode
 from agent.store.state import State
-from tests.fakes.clock import FakeClock
-from tests.fakes.remedyworld import CALM, DIAGNOSIS, KEY, RECYCLE, TARGET, World, playbooks
+from tests.fakes.remedylife import Start
+from tests.fakes.remedyworld import CALM, DIAGNOSIS, KEY, RECYCLE, TARGET, World
 
 
 class Crash(BaseException):
     """The agent is killed here."""
-
-
-class Agent:
-    """One life of the agent over a state file that outlives it."""
-
-    def __init__(self, state: State, world: World, clock: FakeClock, ceiling: Mode, books: dict[str, Playbook]) -> None:
-        self.state, self.world, self.clock = state, world, clock
-        self.carrier = Carrier(state, world, clock, world.make, lambda told: None, world.house)  # type: ignore[arg-type,return-value]
-        self.remedy = Remedy(state, books, ceiling, world, clock, self.carrier)
-        self.people = People(self.remedy, state, clock)
-
-    async def runs(self) -> list[Run]:
-        """All there are."""
-        return await self.state.read(tables.runs)
-
-    async def phases(self) -> list[str]:
-        """Where they stand."""
-        return [str(r.phase) for r in await self.runs()]
-
-    async def live(self, seconds: float) -> None:
-        """Ticks until then."""
-        for _ in range(int(seconds / 5)):
-            await self.remedy.tick()
-            await self.clock.advance(5)
-
-    async def work(self, seconds: float) -> None:
-        """A diagnosis, and what comes of it."""
-        await self.remedy.diagnosed(DIAGNOSIS, 5, KEY)
-        await self.live(seconds)
-
-
-Start = Callable[..., Awaitable[Agent]]
-
-
-@pytest.fixture
-async def start(tmp_path: Path) -> AsyncIterator[Start]:
-    """Starts the agent on the same state file, again and again."""
-    clock, world, opened = FakeClock(), World(), list[State]()
-
-    async def begin(ceiling: Mode = "auto", *texts: str) -> Agent:
-        for before in opened:
-            await before.close()
-        state = State(str(tmp_path / "state.db"), [tables.ROOM], clock)
-        await state.open()
-        opened.append(state)
-        books = await aside(lambda: playbooks(*(texts or (CALM, RECYCLE))))
-        agent = Agent(state, world, clock, ceiling, books)
-        await agent.remedy.open()
-        return agent
-
-    yield begin
-    for state in opened:
-        await state.close()
 
 
 @asynccontextmanager

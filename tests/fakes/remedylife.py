@@ -1,0 +1,47 @@
+"""The organ that acts, through one life after another over a state file that outlives them."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+
+from agent.remedy import tables
+from agent.remedy.carry import Carrier
+from agent.remedy.model import Run
+from agent.remedy.people import People
+from agent.remedy.playbook import Mode, Playbook
+from agent.remedy.runner import Remedy
+from agent.store.state import State
+from tests.fakes.clock import FakeClock
+from tests.fakes.remedyworld import DIAGNOSIS, KEY, World
+
+
+class Agent:
+    """One life of the agent over a state file that outlives it."""
+
+    def __init__(self, state: State, world: World, clock: FakeClock, ceiling: Mode, books: dict[str, Playbook]) -> None:
+        self.state, self.world, self.clock = state, world, clock
+        self.carrier = Carrier(state, world, clock, world.make, lambda told: None, world.house)  # type: ignore[arg-type,return-value]
+        self.remedy = Remedy(state, books, ceiling, world, clock, self.carrier)
+        self.people = People(self.remedy, state, clock)
+
+    async def runs(self) -> list[Run]:
+        """All there are."""
+        return await self.state.read(tables.runs)
+
+    async def phases(self) -> list[str]:
+        """Where they stand."""
+        return [str(r.phase) for r in await self.runs()]
+
+    async def live(self, seconds: float) -> None:
+        """Ticks until then."""
+        for _ in range(int(seconds / 5)):
+            await self.remedy.tick()
+            await self.clock.advance(5)
+
+    async def work(self, seconds: float) -> None:
+        """A diagnosis, and what comes of it."""
+        await self.remedy.diagnosed(DIAGNOSIS, 5, KEY)
+        await self.live(seconds)
+
+
+Start = Callable[..., Awaitable[Agent]]
