@@ -50,7 +50,7 @@ def kills(count: int, seed: int) -> dict[str, Any]:
         try:
             for _ in range(count):
                 worker = forked(lambda: asyncio.run(_work(folder, server.port)))
-                time.sleep(chance.uniform(0.03, 0.3))
+                time.sleep(chance.uniform(0.03, 0.2))
                 os.kill(worker, signal.SIGKILL)
                 os.waitpid(worker, 0)
                 caught.update(_rows(folder))

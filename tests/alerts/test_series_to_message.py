@@ -129,7 +129,7 @@ course = st.lists(
 )
 
 
-@settings(max_examples=12, deadline=None, phases=SEARCH, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=8, deadline=None, phases=SEARCH, suppress_health_check=[HealthCheck.too_slow])
 @given(course=course, seed=st.integers(0, 2**32))
 def test_each_firing_has_one_closing_notice_for_everybody_who_saw_it(course: list, seed: int) -> None:  # type: ignore[type-arg]
     """Whatever the series do, whatever receivers do, wherever the agent is killed; and in the end nobody has an open one."""
