@@ -186,7 +186,12 @@ def _happened(e: Json) -> str:
 def _ruled_out(i: Json) -> list[Block]:
     if not i["ruled_out"]:
         return [Heading("Ruled out"), Para("Nothing was ruled out.")]
-    return [Heading("Ruled out"), Table(("cause", "because"), tuple((x["id"], x["because"]) for x in i["ruled_out"]))]
+    alike: dict[str, list[str]] = {}
+    for x in i["ruled_out"]:
+        alike.setdefault(x["because"], []).append(x["id"])
+    told = tuple((ids[0], why) for why, ids in alike.items() if len(ids) == 1)
+    lists = [Para(f"{why}: {', '.join(ids)}") for why, ids in alike.items() if len(ids) > 1]
+    return [Heading("Ruled out"), *([Table(("cause", "because"), told)] if told else []), *lists]
 
 
 def _actions(r: Json) -> list[Block]:

@@ -13,6 +13,7 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Any
 
+from agent.host.text import clean
 from agent.reports.document import Chart, amount
 
 MEND = "charts are drawn where matplotlib is installed: pip install 'anfl-agent[report]'"
@@ -60,7 +61,7 @@ def svg(chart: Chart) -> str:
         drawn.savefig(made, format="svg", metadata=dict.fromkeys(("Date", "Creator", "Format", "Type")))
     text = made.getvalue()
     body = re.sub(r"<metadata>.*?</metadata>\s*", "", text[text.index("<svg") :], flags=re.DOTALL)
-    body = re.sub(r'(?<= id=")(?=[a-z]+_\d+")', f"c{salt}-", body)  # groups of several charts on one page
+    body = re.sub(r'(?<= id=")(?=[a-z][\w.]*_\d+")', f"c{salt}-", body)  # groups of several charts on one page
     return body.replace("<svg ", '<svg role="img" class="chart" ', 1).strip()
 
 
@@ -85,7 +86,7 @@ def _draw(axes: Any, chart: Chart) -> None:
     axes.xaxis.set_major_locator(locator)
     axes.xaxis.set_major_formatter(ConciseDateFormatter(locator, tz=UTC))
     axes.yaxis.set_major_locator(MaxNLocator(5))
-    axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: amount(float(value) * scale, chart.unit)))
+    axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: _text(amount(float(value) * scale, chart.unit))))
     values = [v / scale for line in chart.lines for v in line.values]
     if values and min(values) >= 0.0 and (min(values) < 0.5 * max(values) or min(values) == max(values)):
         axes.set_ylim(0.0, max(values) * 1.1 or 1.0)
@@ -102,7 +103,7 @@ def _scale(chart: Chart) -> float:
 
 def _text(text: str) -> str:
     """Text that cannot break XML; matplotlib escapes the rest. A name that begins with ``_`` would be left out of a legend."""
-    return _UNSAFE.sub("\ufffd", text).lstrip("_") or "–"
+    return _UNSAFE.sub("\ufffd", clean(text)).lstrip("_") or "–"
 
 
 def spark(values: Sequence[float]) -> str:

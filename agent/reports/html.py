@@ -14,7 +14,7 @@ from agent.reports import charts
 from agent.reports.document import Block, Chart, Code, Document, Heading, Item, Items, Para, Picture, Table, clock
 
 LONGEST = 4000
-SHORT = 24
+SHORT = 28
 """Characters up to which a column is not broken into lines: a moment, a name, a state."""
 POLICY = "default-src 'none'; style-src 'unsafe-inline'; img-src data:"
 """Even if something slipped through, a browser would fetch and run nothing."""

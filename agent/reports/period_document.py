@@ -25,10 +25,9 @@ def document(r: Json) -> Document:
 
 
 def _health(r: Json) -> list[Block]:
-    rows = [*(_well(r) if r["incidents"] else ()), ("Recorded", f"{100 * r['recorded']:.0f} % of the time")]
+    rows = [*(_well(r) if r["incidents"] else ()), ("Reboots", str(max(0, r["agent"]["boots_seen"] - 1)))]
+    rows += [("Recorded", f"{100 * r['recorded']:.0f} % of the time")]
     made: list[Block] = [Heading("Health"), Table(("", ""), tuple(rows))]
-    if r["agent"]["boots_seen"] > 1:
-        made.append(Para(f"The host was booted {r['agent']['boots_seen'] - 1} times."))
     if r["recorded"] < FULLY:
         made.append(Para("Where nothing was recorded nothing is known: figures and charts hold for the rest.", soft=True))
     return made

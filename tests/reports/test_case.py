@@ -1,0 +1,143 @@
+"""An incident's report as data: every item of the procedure, from the state file and the recording."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from agent import plugins
+from agent.config import Config
+from agent.errors import UsageError
+from agent.model import ENTITY_ENDED, Event, labels
+from agent.reports import case, kept, surroundings
+from tests.reports.worlds import CASE, CLOSED, LEAK, ONSET, OPENED, SECRET, START, course, record, sources, state
+
+GROWS, OTHER = ("process_anonymous_bytes", labels(pid=7)), ("process_anonymous_bytes", labels(pid=9))
+
+
+@pytest.fixture(scope="module")
+def rules() -> Any:
+    """The shipped trees."""
+    return plugins.rules_or_raise(plugins.installed(), Config())
+
+
+@pytest.fixture(scope="module")
+def told(tmp_path_factory: pytest.TempPathFactory, rules: Any) -> Any:
+    """The report of a leak that was recorded, refused a playbook, and ended."""
+    kernel = Event(ONSET + 5, "kernel", text="Out of memory", fields={"kind": "oom_kill"})
+    late = Event(ONSET + 900, "kernel", text="forged", fields={"kind": "xid"}, trusted=False)
+    end = Event(CLOSED - 1, ENTITY_ENDED, labels(pid=7), "trainer")
+    course_ = course(1200, 5, lambda t: {GROWS: 1e8 + t * 1e5, OTHER: 1.0})
+    recording = record(tmp_path_factory.mktemp("rec"), course_, [kernel, late, end])
+    return case.report(case.of_state(state(CASE, replace(CASE, id=5)), 3), sources(recording, rules), CLOSED + 3600)
+
+
+def test_it_says_how_long_each_step_took(told: Any) -> None:
+    """From the onset to its being noticed, from there to cause, message, person and end."""
+    assert told["intervals"] == {
+        "noticed_s": 10.0, "diagnosed_s": 20.0, "told_s": None, "acknowledged_s": 30.0, "closed_s": 290.0, "lasted_s": 300.0,
+    }  # fmt: skip
+
+
+def test_the_timeline_has_all_sources_in_order(told: Any) -> None:
+    """Symptom, incident, playbook, message, kernel log, processes; what anybody could have written only close to the onset."""
+    times = [line["time"] for line in told["timeline"]]
+    assert times == sorted(times)
+    assert {line["source"] for line in told["timeline"]} == {
+        "symptom",
+        "incident",
+        "playbook",
+        "message",
+        "kernel log",
+        "recording",
+    }
+    assert "forged" not in json.dumps(told)
+
+
+def test_refused_actions_come_with_their_reason(told: Any) -> None:
+    """And with who decided."""
+    (run,) = told["actions"]
+    assert (run["phase"], run["steps"][-1]["who"], run["steps"][-1]["why"]) == ("denied", "guard", "the allow list is empty")
+
+
+def test_only_series_of_what_suffered_are_shown(told: Any) -> None:
+    """Another process's are not its business."""
+    assert [(s["metric"], s["labels"]["pid"]) for s in told["series"]] == [("process_anonymous_bytes", "7")]
+    (line,) = told["series"]
+    assert line["name"] == "trainer (7)"
+    assert min(line["times"]) >= START
+    assert max(line["times"]) <= CLOSED + surroundings.LATER_S
+
+
+def test_what_matters_and_was_not_recorded_is_named(tmp_path: Path, rules: Any) -> None:
+    """A section without data says so."""
+    empty = case.report(case.of_state(state(CASE), 3), sources(record(tmp_path, [(START, {})]), rules), CLOSED)
+    assert empty["series"] == []
+    assert "process_anonymous_bytes" in empty["sources"]["not_recorded"]
+
+
+def test_secrets_are_masked(told: Any) -> None:
+    """Wherever they came from."""
+    assert SECRET not in json.dumps(told)
+    assert "[redacted]" in told["incident"]["causes"][0]["evidence"][0]["says"]
+
+
+def test_open_questions_say_how_to_answer_them(told: Any) -> None:
+    """What is possible and what was not checked, with the command."""
+    assert [(q["text"].split()[0], q["command"]) for q in told["open_questions"]] == [
+        ("Is", "look closer"),
+        ("memory.native", "apt-get install gdb"),
+    ]
+
+
+def test_prevention_comes_from_advice_and_history(told: Any) -> None:
+    """The cause's advice, that it was there before, and that nobody could be reached."""
+    said = " ".join(step["text"] for step in told["prevention"])
+    assert LEAK["advice"] in said
+    assert "1 other incidents" in said
+    assert "pager did not arrive" in said
+
+
+def test_how_it_ended_is_said_and_by_whom() -> None:
+    """A person's words count; while it is open, what is to be done."""
+    closed = case.resolution(case.of_state(state(CASE), 3))
+    assert [s["text"] for s in closed] == ["ada: on it", "Every symptom is known to be over."]
+    open_ = case.of_state(state(replace(CASE, closed=None, phase="diagnosed", ending=""), run=False), 3)
+    steps = case.resolution(open_)
+    assert [s["text"] for s in steps][1:] == [
+        "It is open. To be done:", LEAK["advice"], "Playbook recycle-worker can do it.", "Procedure: memory cleanup",
+    ]  # fmt: skip
+    blind = case.of_state(state(replace(CASE, closed=None, phase="open", ending="", causes=()), run=False), 3)
+    assert case.resolution(blind)[-1]["command"] == "anfl-agent diagnose memory --deep --pid 7"
+    assert case.open_questions(blind)[0]["text"] == "What is the root cause?"
+
+
+def test_an_older_state_file_without_playbooks_and_messages_will_do() -> None:
+    """What it has no table for was not done."""
+    db = state(CASE, run=False, message=False)
+    for table in ("runs", "alert_outbox"):
+        db.execute(f"DROP TABLE {table}")
+    assert (kept.runs(db, 3), kept.messages(db, 3)) == ([], [])
+
+
+def test_messages_of_other_incidents_stay_out() -> None:
+    """Those of this one come with their error."""
+    assert kept.messages(state(CASE), 4) == []
+    (message,) = kept.messages(state(CASE), 3)
+    assert (message["to"], message["arrived"], message["error"]) == ("pager", None, "connection refused")
+
+
+def test_no_such_incident() -> None:
+    """A mistake of the caller."""
+    with pytest.raises(UsageError):
+        case.of_state(state(CASE), 99)
+
+
+def test_a_chart_never_shows_what_is_yet_to_come() -> None:
+    """From before the onset to now, or a little after the end."""
+    assert surroundings.span(ONSET, OPENED + 30, OPENED + 30)[1] == OPENED + 30
+    assert surroundings.span(ONSET, CLOSED, CLOSED + 9e9)[1] < CLOSED + 301
