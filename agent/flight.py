@@ -15,7 +15,7 @@ from agent.errors import AgentError
 from agent.host.clock import Clock
 from agent.host.lane import Lane, Runner, Stalled
 from agent.host.run import run
-from agent.model import Event, Kind, Metric, Sample, Series, labels
+from agent.model import Event, Kind, Metric, Sample, Series
 from agent.store import compact, recfile
 from agent.store.frame import Frame
 from agent.store.recorder import FLUSH_S, Recorder
@@ -30,8 +30,9 @@ COMPACT_S = 120.0
 COMPACT_MEMORY = 2 << 30
 TIDY_EVERY = 40  # records; some five minutes
 END_S = 5.0
-UNCLEAN_END = "unclean_end"
-"""Event: the agent, or with it the host (label ``what``), went down without a goodbye; text: the recording's last file."""
+LIFE = "agent"
+"""Event: something in the agent's own life. Field ``kind``: ``killed``, or ``host_died`` if the host went down with it; ``last``:
+when the recording before this start ends."""
 
 
 @dataclass(frozen=True)
@@ -102,8 +103,11 @@ class Flight:
         if before is not None and not before.reason:
             who = "the host went down" if before.host_died else "the agent was killed or crashed"
             log.warning("the last recording ends unfinished at %s: %s", when(before.last), who)
-            kind = "host" if before.host_died else "agent"
-            self._ring.add(self._ring.now, [Event(before.last, UNCLEAN_END, labels(what=kind), before.path)])
+            said = {"kind": "host_died" if before.host_died else "killed", "last": before.last}
+            now = self._clock.now()
+            self._ring.add(
+                max(now, self._ring.now), [Event(now, LIFE, (), f"{who}; its last sign is of {when(before.last)}", said)]
+            )
 
     # ------------------------------------------------------------------------------------------ work
 

@@ -44,8 +44,9 @@ SOURCES: Mapping[str, Source] = {
         _KERNEL,
         "kernel_log_records_total",
     ),
+    "agent": Source(frozenset({"kind"}), "agent_state_durable"),
 }
-"""Sources by the event's kind; ``kernel`` is the kernel log, one event for each record that means something."""
+"""By the event's kind: ``kernel``, the kernel log, one event for each record that means something; ``agent``, its own life."""
 
 _SAME = ("uuid", "pci", "pid")
 """Fields that say whom an event is about; labels of the same name in an instance must agree."""
