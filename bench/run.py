@@ -56,6 +56,7 @@ BENCHES = {
     "conditions": Bench("A judging round", ("--rounds", "15")),
     "nvml": Bench("GPUs, and a driver that hangs", ("--readings", "20")),
     "alerts": Bench("Alerts under kills, in a storm, with bad receivers", ("--kills", "50"), ("--kills", "1000")),
+    "playbooks": Bench("Playbooks under kills", ("--kills", "20", "--edges", "20"), ("--kills", "200", "--edges", "60")),
     "kernel_log": Bench("The kernel log in a flood"),
     "leak_detector": Bench("Leak or no leak", ("--seeds", "5"), ("--seeds", "60")),
     "pyspy": Bench("A look with py-spy", ("--pairs", "1", "--threads", "100")),

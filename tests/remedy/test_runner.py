@@ -3,9 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import json
+import os
+import subprocess
+import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -276,3 +281,18 @@ async def test_an_error_nobody_foresaw_is_ambiguous_and_settled_by_looking(start
     agent.world.refuses = {"restart": AgentError("plain")}
     await agent.live(100)
     assert await agent.phases() == ["escalated"]
+
+
+@pytest.mark.real
+def test_twenty_kills_at_random_and_as_many_at_edges_do_nothing_twice() -> None:
+    """Over a real state file, with steps that leave a mark on the disk."""
+    repository = Path(__file__).resolve().parents[2]
+    words = [sys.executable, str(repository / "bench" / "playbooks.py"), "--kills", "20", "--edges", "20", "--json"]
+    given = {**os.environ, "PYTHONPATH": str(repository)}
+    done = subprocess.run(words, capture_output=True, text=True, timeout=120, check=False, env=given)
+    told = json.loads(done.stdout)
+    assert not [
+        told[name] for name in ("steps_done_twice", "runs_stuck", "attempts_not_counted", "died_by_themselves") if told[name]
+    ]
+    assert (done.returncode, told["finished"], told["audit_broken_at"]) == (0, True, None)
+    assert told["steps_done"] > 0
