@@ -10,6 +10,7 @@ TESTS = Path(__file__).resolve().parent
 AGENT = TESTS.parent / "agent"
 
 ELSEWHERE = {
+    "web/request.py": ("web/test_incidents.py", "what every route asks of a request is asked there by real ones"),
     # file: the tests that hold it, and why they are not its own
     "__main__.py": ("acceptance/test_bad_input.py", "every call there goes through it"),
     "alerts/addresses.py": ("alerts/test_senders.py", "addresses are read when something is sent"),
