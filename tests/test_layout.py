@@ -67,6 +67,7 @@ ACROSS = {
     "acceptance/test_rewind.py",
     "actions/test_pid_reuse.py",
     "actions/test_processes.py",
+    "actions/test_real_effects.py",
     "remedy/test_dry_run.py",
     "actions/test_programs.py",
     "acceptance/test_unit.py",
