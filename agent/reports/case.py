@@ -71,7 +71,7 @@ def report(found: JsonObject, sources: Sources, now: float | None = None, progre
         "prevention": prevention(found),
         "open_questions": open_questions(found),
         "window": {"since": when(window[0]), "until": when(window[1])},
-        "series": charted,
+        "series": surroundings.telling(charted),
         "sources": {"state": sources.state, "recording": sources.recording.folder, "not_recorded": _missing(names, charted)},
     }
     masked: JsonObject = redact_all(told)

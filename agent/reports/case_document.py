@@ -105,7 +105,8 @@ def _place(culprit: Json) -> str:
     if culprit.get("file"):
         line = f":{culprit['line']}" if culprit.get("line") else ""
         return f"{culprit['file']}{line}" + (f" in {culprit['function']}" if culprit.get("function") else "")
-    return f"{culprit['kind']} {culprit['name']}" + (f" (pid {culprit['pid']})" if culprit.get("pid") else "")
+    kind = "" if culprit["name"].lower().startswith(culprit["kind"]) else f"{culprit['kind']} "
+    return f"{kind}{culprit['name']}" + (f" (pid {culprit['pid']})" if culprit.get("pid") else "")
 
 
 def _impact(r: Json) -> list[Block]:

@@ -45,7 +45,7 @@ def available() -> bool:
 
 
 def svg(chart: Chart) -> str:
-    """The ``<svg>`` element: no script, no address outside it, the same for the same chart. Only where :func:`available`."""
+    """The ``<svg>`` element, lines in the order of :data:`COLOURS`; no script, no address. Only where :func:`available`."""
     import matplotlib
     from matplotlib.backends.backend_svg import FigureCanvasSVG
     from matplotlib.figure import Figure
@@ -73,7 +73,7 @@ def _draw(axes: Any, chart: Chart) -> None:
     for number, line in enumerate(chart.lines):
         at = [datetime.fromtimestamp(t, UTC) for t in line.times]
         alone = "." if len(at) == 1 else ""
-        axes.plot(at, [v / scale for v in line.values], color=COLOURS[number % len(COLOURS)], label=_text(line.name), marker=alone)
+        axes.plot(at, [v / scale for v in line.values], color=COLOURS[number % len(COLOURS)], marker=alone)
     for mark in chart.marks:
         at_mark = datetime.fromtimestamp(mark.time, UTC)
         axes.axvline(at_mark, color=MARKED, linewidth=0.9, linestyle=(0, (4, 2)))
@@ -90,8 +90,6 @@ def _draw(axes: Any, chart: Chart) -> None:
     values = [v / scale for line in chart.lines for v in line.values]
     if values and min(values) >= 0.0 and (min(values) < 0.5 * max(values) or min(values) == max(values)):
         axes.set_ylim(0.0, max(values) * 1.1 or 1.0)
-    if len(chart.lines) > 1:
-        axes.legend(loc="upper left", fontsize=7.5, frameon=False, ncols=min(4, len(chart.lines)), bbox_to_anchor=(0, 1.18))
 
 
 def _scale(chart: Chart) -> float:
@@ -102,8 +100,8 @@ def _scale(chart: Chart) -> float:
 
 
 def _text(text: str) -> str:
-    """Text that cannot break XML; matplotlib escapes the rest. A name that begins with ``_`` would be left out of a legend."""
-    return _UNSAFE.sub("\ufffd", clean(text)).lstrip("_") or "–"
+    """Text that cannot break XML; matplotlib escapes the rest."""
+    return _UNSAFE.sub("\ufffd", clean(text))
 
 
 def spark(values: Sequence[float]) -> str:

@@ -88,7 +88,10 @@ def _item(item: Item) -> str:
     return text(item.text) + (f" → <code>{text(item.command)}</code>" if item.command else "")
 
 
-def _table(head: Iterable[str], rows: Iterable[Sequence[str]], figures: frozenset[int] = frozenset()) -> str:
+def _table(
+    head: Iterable[str], rows: Iterable[Sequence[str]], figures: frozenset[int] = frozenset(), colours: Sequence[str] = ()
+) -> str:
+    """A table; with ``colours`` each row begins with the sign of its line."""
     names, cells = [*head], [*rows]
     longest = [max((len(row[n]) for row in cells), default=0) for n in range(len(names))]
     kinds = ["n" if n in figures else "s" if size <= SHORT else "" for n, size in enumerate(longest)]
@@ -96,7 +99,12 @@ def _table(head: Iterable[str], rows: Iterable[Sequence[str]], figures: frozense
         kinds[0] = "k"
     classes = [f' class="{kind}"' if kind else "" for kind in kinds]
     top = "<thead><tr>" + "".join(f"<th{c}>{text(n)}</th>" for n, c in zip(names, classes, strict=True)) + "</tr></thead>"
-    body = "".join("<tr>" + "".join(f"<td{c}>{text(v)}</td>" for v, c in zip(row, classes, strict=True)) + "</tr>" for row in cells)
+    body = ""
+    for number, row in enumerate(cells):
+        sign = f'<span style="color:{colours[number % len(colours)]}">■</span> ' if colours else ""
+        told = [text(v) for v in row]
+        told[0] = sign + told[0]
+        body += "<tr>" + "".join(f"<td{c}>{v}</td>" for v, c in zip(told, classes, strict=True)) + "</tr>"
     return f"<table>{top if any(names) else ''}<tbody>{body}</tbody></table>"
 
 
@@ -105,9 +113,12 @@ def _chart(chart: Chart, drawn: bool) -> str:
     marks = "".join(f", {mark.text} {clock(mark.time)}" for mark in chart.marks)
     span = f'<p class="soft">{text(f"{clock(chart.since)} to {clock(chart.until)}{marks}")}</p>'
     rows = charts.readings(chart)
-    told = _table(charts.READINGS_HEAD, rows, frozenset({2, 3, 4, 5}))
-    if drawn:  # the picture shows the course
-        told = _table(("series", *charts.READINGS_HEAD[2:]), [(r[0], *r[2:]) for r in rows], frozenset({1, 2, 3, 4}))
+    if drawn:  # the picture shows the course, the table which line is which
+        told = _table(
+            ("series", *charts.READINGS_HEAD[2:]), [(r[0], *r[2:]) for r in rows], frozenset({1, 2, 3, 4}), charts.COLOURS
+        )
+    else:
+        told = _table(charts.READINGS_HEAD, rows, frozenset({2, 3, 4, 5}))
     return f"<figure><figcaption>{text(chart.title)}</figcaption>{seen}{span}{told}</figure>"
 
 

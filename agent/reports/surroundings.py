@@ -17,7 +17,10 @@ AFTER_S = 5400.0
 LATER_S = 300.0
 CHANGES_S = 1800.0
 """Events that long before and after the onset may have to do with it."""
+EARLIER_S = (120.0, 30.0, 10.0)
+"""What changed shortly before the onset brought it about."""
 DOUBTFUL_S = 300.0
+ASKED_MOST = 12
 SERIES_MOST = 6
 LINES_MOST = 4
 EVENTS_MOST = 40
@@ -38,7 +41,7 @@ def series_of(incident: Json, rules: RuleSet) -> list[str]:
         checks = rules.trees[cause.tree].checks
         held = [line["check"] for line in root["evidence"] if line["answer"] == "true"]
         found |= dict.fromkeys(name for check in held if check in checks for name in sorted(checks[check].expr.series))
-    return [*found][:SERIES_MOST]
+    return [*found][:ASKED_MOST]
 
 
 def span(onset: float, end: float, now: float) -> tuple[float, float]:
@@ -66,6 +69,15 @@ def charted(
             if level.times:
                 made.append(_plain(key, level, unit, people))
     return made
+
+
+def telling(lines: Sequence[JsonObject]) -> list[JsonObject]:
+    """Of these, what tells something: lines that move, then levels that stand. All-zero ones only if there is nothing else."""
+    moving = [s for s in lines if max(s["values"]) > min(s["values"])]
+    standing = [s for s in lines if s not in moving and any(s["values"])]
+    first = moving + standing or [*lines]
+    names = [*dict.fromkeys(s["metric"] for s in first)][:SERIES_MOST]
+    return [s for name in names for s in first if s["metric"] == name]
 
 
 def near(recording: Recording, incident: Json, onset: float) -> list[JsonObject]:
@@ -119,7 +131,7 @@ def _seen(recording: Recording, window: tuple[float, float], onset: float) -> di
     """Every series at some moments of the stretch, with the values seen."""
     since, until = window
     found: dict[Key, list[float]] = {}
-    for moment in (since + 60.0, onset, (onset + until) / 2, until):
+    for moment in (since + 60.0, *(onset - early for early in EARLIER_S), onset, (onset + until) / 2, until):
         for key, (_, value) in recording.instant(moment).items():
             found.setdefault(key, []).append(value)
     return found

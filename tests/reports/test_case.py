@@ -73,6 +73,15 @@ def test_only_series_of_what_suffered_are_shown(told: Any) -> None:
     assert max(line["times"]) <= CLOSED + surroundings.LATER_S
 
 
+def test_what_moves_is_shown_before_what_stands_and_zeros_only_alone() -> None:
+    """A tree with a dozen series shows those that tell something."""
+    still, zero, moves = ({"metric": m, "values": v} for m, v in (("a", [2, 2]), ("b", [0, 0]), ("c", [0, 1])))
+    assert surroundings.telling([still, zero, moves]) == [moves, still]
+    assert surroundings.telling([zero]) == [zero]
+    many = [{"metric": str(n), "values": [0, n]} for n in range(1, 20)]
+    assert len(surroundings.telling(many)) == surroundings.SERIES_MOST
+
+
 def test_what_matters_and_was_not_recorded_is_named(tmp_path: Path, rules: Any) -> None:
     """A section without data says so."""
     empty = case.report(case.of_state(state(CASE), 3), sources(record(tmp_path, [(START, {})]), rules), CLOSED)

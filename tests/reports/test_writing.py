@@ -25,7 +25,7 @@ CHART = Chart(
     (Line("$x^{ <b>", [1.0, 2.0, 3.0], [1e6, 5e8, 2e9]), Line("_b", [1.0], [1.0])),
     0.0,
     4.0,
-    (Mark(2.0, "onset"),),
+    (Mark(2.0, "onset $x^{ <b>"),),
 )
 SECTIONS = (
     "Summary", "Impact", "Root cause", "Evidence", "Around the onset", "Timeline", "Ruled out", "Actions taken and refused",
@@ -131,8 +131,9 @@ def test_a_chart_is_sound_svg_and_the_same_each_time() -> None:
     """Hostile names included; ids of two charts on one page differ."""
     made = charts.svg(CHART)
     ET.fromstring(made)
-    assert "onset" in made
-    assert "$x^{ &lt;b&gt;" in made
+    assert "onset $x^{ &lt;b&gt;" in made
+    page = html.page(Document("t", blocks=(CHART,)))
+    assert all(f'<span style="color:{colour}">■</span>' in page and colour in made for colour in charts.COLOURS[:2])
     assert made == charts.svg(CHART)
     other = charts.svg(Chart("o", "ratio", (Line("a", [1.0, 2.0], [0.5, 0.5]),), 0.0, 4.0))
     ids = [{*re.findall(r' id="([^"]+)"', text)} for text in (made, other)]
