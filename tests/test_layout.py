@@ -70,7 +70,6 @@ ACROSS = {
     "actions/test_real_effects.py",
     "remedy/test_dry_run.py",
     "actions/test_programs.py",
-    "actions/test_real_effects.py",
     "reports/test_writing.py",
     "acceptance/test_unit.py",
     "cli/test_cli.py",
