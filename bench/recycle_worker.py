@@ -161,7 +161,7 @@ class World:
 async def recycle(inside: int, folder: str) -> dict[str, Any]:
     """From the leak to the verified end."""
     started = [*enter(inside), "systemd-run", f"--unit={UNIT}", "--quiet", sys.executable, "-c", LEAKS]
-    subprocess.run(started, check=True)
+    subprocess.run(started, check=True)  # noqa: ASYNC221
     world = World(inside)
     await asyncio.sleep(1.0)
     before, leaking = await world.slope(), world.main_pid()

@@ -92,6 +92,42 @@ time.sleep(60)
 """
 
 
+HOLDS = "import sys, time; held = open(sys.argv[1]); time.sleep(60)"
+LEFT = """
+import os, sys, time
+device = open(sys.argv[1])
+if os.fork():
+    time.sleep(0.2)
+    os._exit(0)
+os.close(1)
+time.sleep(60)
+"""
+
+
+@pytest.mark.real
+async def test_what_a_dead_holder_left_behind_is_ended_by_its_session_and_the_device(
+    reach: Reach, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The driver still names the dead one; its worker holds the memory. A stranger that holds the device too is left alone."""
+    device = tmp_path / "nvidia0"
+    device.write_text("")
+    monkeypatch.setattr(kill_gpu_orphans.Action, "devices", f"{tmp_path}/nvidia[0-9]*")
+    words = [sys.executable, "-c", LEFT, str(device)]
+    holder = await aside(lambda: subprocess.Popen(words, stdout=subprocess.PIPE, start_new_session=True))
+    stranger = await aside(lambda: subprocess.Popen([sys.executable, "-c", HOLDS, str(device)], start_new_session=True))
+    try:
+        await aside(lambda: holder.communicate(timeout=10))
+        told = {"causes": [{"id": "gpu.orphan-memory", "culprits": [{"kind": "process", "pid": holder.pid}]}]}
+        action = kill_gpu_orphans.Action(Target("gpu", "GPU 0"), Reach(reach.clock, reach.run, "", told), grace=1.0, age=0.0)
+        (left,) = await aside(action._orphans)
+        await action.check()
+        assert await action.act() == {"ended": [left.pid]}
+        assert stranger.poll() is None
+    finally:
+        stranger.kill()
+        await aside(stranger.wait)
+
+
 @pytest.mark.real
 async def test_an_orphan_that_the_diagnosis_names_is_ended_and_nobody_else(reach: Reach) -> None:
     """The other one has a parent that cares."""
