@@ -68,6 +68,7 @@ ACROSS = {
     "actions/test_pid_reuse.py",
     "actions/test_processes.py",
     "actions/test_real_effects.py",
+    "actions/test_slurm_real.py",
     "remedy/test_dry_run.py",
     "actions/test_programs.py",
     "reports/test_writing.py",
