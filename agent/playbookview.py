@@ -70,13 +70,17 @@ class View:
         return same[0].confidence.lo if same and _blamed(run, [c.pid for c in same[0].culprits]) else None
 
     async def helped(self, run: Run) -> bool | None:
-        """Over for it, and for its kin: a restarted worker that leaks again did not get well by having a new pid."""
+        """Over for it, and for its kin: a restarted worker that leaks again did not get well by having a new pid.
+
+        A symptom that is known to be clearing is over here: how long that must last is the playbook's word, not the judge's.
+        """
         if self._agent.clock.now() - self._agent.judged.at > SEEN_S:
             return None
         symptom, who = self._agent.judged.symptoms.get(run.key), run.sufferer or run.target
-        if symptom is not None:
+        if symptom is not None and (symptom.missing or not symptom.clearing):
             return None if symptom.missing else False
-        suffering = [dict(labels).get("pid") for (tree, labels), _ in self._agent.judged.symptoms.items() if tree == run.key[0]]
+        others = self._agent.judged.symptoms.items()
+        suffering = [dict(key[1]).get("pid") for key, s in others if key[0] == run.key[0] and not s.clearing]
         if any(pid is not None and self._kin(pid, who) for pid in suffering):
             return False
         if who.pid is None or await aside(lambda: _there(who)):

@@ -46,7 +46,6 @@ ELSEWHERE = {
     "host/nvml_worker.py": ("host/test_nvml_child.py", "the process those tests start"),
     "host/session.py": ("host/test_attach.py", "one step of an attach"),
     "organ.py": ("test_daemon.py", "only what every organ of the daemon promises"),
-    "playbookview.py": ("test_acting.py", "what the organ that is put together there sees"),
     "remedy/answers.py": ("web/test_playbooks.py", "what the socket answers"),
     "remedy/people.py": ("remedy/test_carry.py", "people's words, and test_runner.py"),
     "sim/show.py": ("cli/test_sim.py", "the command prints it"),

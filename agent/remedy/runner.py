@@ -102,7 +102,10 @@ class Remedy:
         if target is None:
             return "nothing", Decision(False, (f"nobody is known to be to blame for {cause['id']}, or not any more",))
         run = self._proposer.run(playbook, cause, incident, key, target)
-        return await self._decided(run, playbook, await self._sight.facts(run, run.created))
+        plan, decision = await self._decided(run, playbook, await self._sight.facts(run, run.created))
+        if cause["id"] not in playbook.needs.causes:
+            return plan, Decision(False, (f"it is not for {cause['id']}", *decision.reasons))
+        return plan, decision
 
     async def _decided(self, run: Run, playbook: Playbook, facts: Facts) -> tuple[str, Decision]:
         """What it would do, and whether: the same in every mode."""
