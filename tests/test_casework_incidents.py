@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import cast
@@ -19,10 +20,14 @@ from agent.store.state import State
 from tests.test_casework import Host, running
 
 
+OWN = os.getpid()
+"""A process that is there: whether one has ended meanwhile is asked of the host."""
+
+
 @pytest.fixture
 async def host() -> AsyncIterator[Host]:
     """A calm host, judged since half a minute."""
-    made = Host()
+    made = Host((7, OWN))
     async with running(made):
         await made.live(30)
         yield made
@@ -66,15 +71,15 @@ async def test_nobody_waits_for_a_cause_that_is_not_looked_for(host: Host, desk:
 async def test_what_was_not_looked_into_before_a_restart_is_now(host: Host, desk: Desk) -> None:
     """A kill may come between a symptom and its diagnosis."""
     host.agent.takes = 1000.0
-    host.threads[7] = 200.0
+    host.threads[OWN] = 200.0
     await host.live(22)
     while desk._waiting:  # noqa: ASYNC110 -- the state's own thread is at work
         await asyncio.sleep(0.001)
     assert not desk.book.open[0].ready
-    again = Host()
+    again = Host((7, OWN))
     again.agent.clock = host.agent.clock
     again.work = Casework(cast(Agent, again.agent), "ask", desk)
     await again.work.begin()
     async with running(again):
         await again.live(10)
-    assert [request.pid for request, _ in again.agent.asked] == [7]
+    assert [request.pid for request, _ in again.agent.asked] == [OWN]
