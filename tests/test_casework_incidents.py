@@ -19,7 +19,6 @@ from agent.incidents.desk import Desk
 from agent.store.state import State
 from tests.test_casework import Host, running
 
-
 OWN = os.getpid()
 """A process that is there: whether one has ended meanwhile is asked of the host."""
 
@@ -27,7 +26,7 @@ OWN = os.getpid()
 @pytest.fixture
 async def host() -> AsyncIterator[Host]:
     """A calm host, judged since half a minute."""
-    made = Host((7, OWN))
+    made = Host(pids=(7, OWN))
     async with running(made):
         await made.live(30)
         yield made
@@ -76,7 +75,7 @@ async def test_what_was_not_looked_into_before_a_restart_is_now(host: Host, desk
     while desk._waiting:  # noqa: ASYNC110 -- the state's own thread is at work
         await asyncio.sleep(0.001)
     assert not desk.book.open[0].ready
-    again = Host((7, OWN))
+    again = Host(pids=(7, OWN))
     again.agent.clock = host.agent.clock
     again.work = Casework(cast(Agent, again.agent), "ask", desk)
     await again.work.begin()
