@@ -8,6 +8,7 @@ import select
 import signal
 from collections.abc import Iterator
 
+from agent.errors import AgentError
 from agent.host import procs
 from agent.host.reach import WillNot
 from agent.model import Target
@@ -64,5 +65,5 @@ def there(target: Target) -> bool:
         return False
     try:
         return procs.state(target.pid) not in ("Z", "X")
-    except Exception:
+    except AgentError:  # it ended in between
         return False
