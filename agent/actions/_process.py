@@ -6,12 +6,15 @@ import contextlib
 import os
 import select
 import signal
+import time
 from collections.abc import Iterator
 
 from agent.errors import AgentError
 from agent.host import procs
 from agent.host.reach import WillNot
 from agent.model import Target
+
+SHOWS_S = 2.0
 
 
 def pid_of(target: Target) -> int:
@@ -57,6 +60,14 @@ def send(target: Target, number: signal.Signals) -> None:
             raise WillNot(
                 f"process {target.pid} is not the agent's to signal", help="run the agent as root, or let it remediate"
             ) from None
+
+
+def halt(target: Target, halted: bool) -> None:
+    """SIGSTOP or SIGCONT, and wait until it shows: it is delivered when the process is next scheduled. Blocks for a moment."""
+    send(target, signal.SIGSTOP if halted else signal.SIGCONT)
+    until = time.monotonic() + SHOWS_S
+    while there(target) and (procs.state(pid_of(target)) in ("T", "t")) != halted and time.monotonic() < until:
+        time.sleep(0.01)
 
 
 def there(target: Target) -> bool:

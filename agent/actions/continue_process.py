@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import signal
 from dataclasses import dataclass
 from typing import ClassVar
 
 from agent.actions._action import Base
-from agent.actions._process import pid_of, send
+from agent.actions._process import halt, pid_of
 from agent.host import procs
 from agent.host.lane import aside
 from agent.host.reach import Class, WillNot
@@ -36,7 +35,7 @@ class Action(Base):
 
     async def act(self) -> JsonObject:
         """CONT."""
-        await aside(lambda: send(self.target, signal.SIGCONT))
+        await aside(lambda: halt(self.target, False))
         return {}
 
     async def verify(self, done: JsonObject) -> bool | None:
@@ -45,4 +44,4 @@ class Action(Base):
 
     async def undo(self, done: JsonObject) -> None:
         """Halt it again."""
-        await aside(lambda: send(self.target, signal.SIGSTOP))
+        await aside(lambda: halt(self.target, True))

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import signal
 from dataclasses import dataclass
 from typing import ClassVar
 
 from agent.actions._action import Base
-from agent.actions._process import pid_of, send
+from agent.actions._process import halt, pid_of
 from agent.host import procs
 from agent.host.lane import aside
 from agent.host.reach import Class
@@ -29,7 +28,7 @@ class Action(Base):
     async def act(self) -> JsonObject:
         """STOP; whether it was halted before is kept, so that taking it back does not wake it."""
         was = await aside(lambda: procs.state(pid_of(self.target)))
-        await aside(lambda: send(self.target, signal.SIGSTOP))
+        await aside(lambda: halt(self.target, True))
         return {"was": was}
 
     async def verify(self, done: JsonObject) -> bool | None:
@@ -39,4 +38,4 @@ class Action(Base):
     async def undo(self, done: JsonObject) -> None:
         """CONT, unless it was halted before."""
         if done.get("was") not in ("T", "t"):
-            await aside(lambda: send(self.target, signal.SIGCONT))
+            await aside(lambda: halt(self.target, False))
