@@ -148,7 +148,7 @@ class Courier:
         """One look; True if events come in crowds. Where nothing changed and nothing is due there is nothing to decide."""
         async with self._lock:
             writes, many = Writes(), False
-            if self._read:
+            if self._read or self.clock.now() >= self._due:
                 many = await self._take_events(writes)
             posted = await self._plan(writes) if self._changed or self.clock.now() >= self._due else set()
             await self.commit(writes)
@@ -172,7 +172,7 @@ class Courier:
             if number % BREATH == 0:
                 await asyncio.sleep(0)
         if last != self._cursor:
-            self._read = last - self._cursor >= MOST_EVENTS
+            self._read |= last - self._cursor >= MOST_EVENTS  # a hint may have come meanwhile
             self._cursor = last
             writes.note("cursor", str(last))
         return len(heads) > CROWD

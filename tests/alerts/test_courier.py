@@ -126,6 +126,22 @@ async def test_an_incident_is_told_to_everybody_and_so_is_its_end(tmp_path: Path
         await host.until(lambda: not host.alerting.courier.outbox.ledger.alerts)
 
 
+async def test_an_event_that_comes_while_events_are_read_is_told_too(tmp_path: Path) -> None:
+    """The hint that comes after the database was asked and before its answer was taken is not forgotten."""
+    async with running(tmp_path) as host:
+        read, late = host.state.read, [2]
+
+        async def slow(work: Callable[..., Any]) -> Any:
+            found = await read(work)
+            if found and isinstance(found, tuple) and found[0] and late:  # the heads of events, and there are some
+                await host.tell(late.pop())
+            return found
+
+        host.state.read = slow  # type: ignore[method-assign]
+        await host.tell(1)
+        await host.until(lambda: host.told("a").count("firing") == 2)
+
+
 async def test_what_was_kept_is_told_by_the_next_agent(tmp_path: Path) -> None:
     """Stopped between incident and message; nothing is told twice."""
     async with running(tmp_path) as host:
