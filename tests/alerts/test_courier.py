@@ -137,7 +137,7 @@ async def test_an_event_that_comes_while_events_are_read_is_told_too(tmp_path: P
                 await host.tell(late.pop())
             return found
 
-        host.state.read = slow  # type: ignore[method-assign]
+        host.state.read = slow  # type: ignore[assignment, method-assign]
         await host.tell(1)
         await host.until(lambda: host.told("a").count("firing") == 2)
 
