@@ -5,9 +5,9 @@
 CPU is what the scheduler counted for the whole tree of the contender (a cgroup of its own), never wall time. Each round takes the
 contenders in turn, in a new order, on one load (bench/load.py); figures are medians of the rounds. ``psutil`` asks for times,
 memory, I/O, descriptors and threads of every process once a second, as a first draft would; ``floor`` only reads every process's
-stat line over kept descriptors. Neither has an endpoint, rules or a history. ``slowness`` is the CPU time of one fixed piece of
-Python in milliseconds: compare runs only where it is alike. ``start_cpu_s`` is the first start in a new state folder, which parses
-all rules; ``restart_cpu_s`` one that finds them parsed.
+stat line over kept descriptors. Neither has an endpoint, rules or a history. ``lean`` is the agent without its flight recorder.
+``slowness`` is the CPU time of one fixed piece of Python in milliseconds: compare runs only where it is alike. ``start_cpu_s`` is
+the first start in a new state folder, which parses all rules; ``restart_cpu_s`` one that finds them parsed.
 """
 
 from __future__ import annotations
@@ -33,8 +33,9 @@ from load import background
 from meter import Metered, Scraper, busy_seconds, compile_agent, free_port, quantile, slowness, wait_for_calm
 
 HERE = Path(__file__).resolve().parent
-CONTENDERS = ("agent", "psutil", "floor")
-CPU_BARS = {50: 0.35, 500: 0.35, 2000: 1.2}
+CONTENDERS = ("agent", "lean", "psutil", "floor")
+AGENTS = {"agent": "", "lean": "recorder: {enabled: false}\n"}
+CPU_BARS = {"agent": {50: 0.35, 500: 0.6, 2000: 1.2}, "lean": {500: 0.35}}
 BARS = {
     "pss_mib": 44,
     "switches_per_s": 10,
@@ -44,17 +45,18 @@ BARS = {
     "scrape_p99_ms": 10,
     "late_p99_ms": 20,
 }
-WARM_S = {"agent": 20.0, "psutil": 5.0, "floor": 5.0}
+WARM_S = {"agent": 20.0, "lean": 20.0, "psutil": 5.0, "floor": 5.0}
 MEMORY_EVERY_S = 10.0
 Figures = dict[str, float]
 
 
-def start_agent(folder: Path, rules: Path) -> tuple[Metered, int, Figures]:
+def start_agent(folder: Path, rules: Path, settings: str) -> tuple[Metered, int, Figures]:
     """The agent as ``anfl-agent run`` starts it, once its first page with processes has come; its port and the cost of that."""
     port = free_port()
     config = folder / "config.yaml"
     config.write_text(
-        f"listen: 127.0.0.1:{port}\nsocket: {folder}/agent.sock\nstate_dir: {folder}/state\nrules_dir: {rules}\n", encoding="utf-8"
+        f"listen: 127.0.0.1:{port}\nsocket: {folder}/agent.sock\nstate_dir: {folder}/state\nrules_dir: {rules}\n{settings}",
+        encoding="utf-8",
     )
     began = time.monotonic()
     meter = Metered([sys.executable, "-m", "agent", "--config", str(config), "run"], folder / "log", HERE.parent)
@@ -72,10 +74,10 @@ def start_agent(folder: Path, rules: Path) -> tuple[Metered, int, Figures]:
 
 def start(name: str, folder: Path, rules: Path) -> tuple[Metered, int | None, Figures]:
     """Any contender."""
-    if name == "agent":
-        first, _, figures = start_agent(folder, rules)
+    if name in AGENTS:
+        first, _, figures = start_agent(folder, rules, AGENTS[name])
         first.end()
-        meter, port, again = start_agent(folder, rules)
+        meter, port, again = start_agent(folder, rules, AGENTS[name])
         return meter, port, figures | {"restart_cpu_s": again["start_cpu_s"]}
     argv = [sys.executable, str(HERE / "processes.py"), "--contender", name, "--seconds", "100000", "--warm", "0"]
     return Metered(argv, folder / "log"), None, {}
@@ -156,16 +158,22 @@ def table(results: dict[int, dict[str, Any]]) -> str:
             cost = f"{f['cpu_s_per_min']:.3f} ({min(each):.3f}, {max(each):.3f}) | {f['cpu_s_per_min'] / least:.1f}"
             memory = f"{f['rss_mib']:.0f} / {f['pss_mib']:.0f} | {f['switches_per_s']:.1f}"
             lines.append(f"| {count} | {name} | {cost} | {memory} | {f['slowness']:.1f} | {f['others_busy_cores']:.1f} |")
-    counts = list(results)
-    lines += ["", "| the agent | bar | " + " | ".join(f"{count} processes" for count in counts) + " |"]
-    lines.append("| --- | --- " + "| --- " * len(counts) + "|")
-    found = {count: results[count]["medians"]["agent"] for count in counts}
-    cpu = " | ".join(_marked(found[count]["cpu_s_per_min"], CPU_BARS.get(count)) for count in counts)
-    lines.append(f"| cpu_s_per_min | {', '.join(str(CPU_BARS.get(count, '-')) for count in counts)} | {cpu} |")
-    for key in [*BARS, *(k for k in found[counts[0]] if k not in BARS and k != "cpu_s_per_min")]:
-        bar = BARS.get(key)
-        lines.append(f"| {key} | {bar or ''} | " + " | ".join(_marked(found[count][key], bar) for count in counts) + " |")
+    for name in AGENTS:
+        if all(name in found["medians"] for found in results.values()):
+            lines += ["", *_against_bars(name, {count: found["medians"][name] for count, found in results.items()})]
     return "\n".join(lines)
+
+
+def _against_bars(name: str, found: dict[int, Figures]) -> list[str]:
+    """The agent's figures beside their bars, a column for each size."""
+    bars = CPU_BARS[name]
+    lines = [f"| {name} | bar | " + " | ".join(f"{count} processes" for count in found) + " |", "| --- " * (2 + len(found)) + "|"]
+    cpu = " | ".join(_marked(figures["cpu_s_per_min"], bars.get(count)) for count, figures in found.items())
+    lines.append(f"| cpu_s_per_min | {', '.join(str(bars.get(count, '-')) for count in found)} | {cpu} |")
+    for key in [*BARS, *(k for k in next(iter(found.values())) if k not in BARS and k != "cpu_s_per_min")]:
+        bar = BARS.get(key)
+        lines.append(f"| {key} | {bar or ''} | " + " | ".join(_marked(figures[key], bar) for figures in found.values()) + " |")
+    return lines
 
 
 def _marked(value: float, bar: float | None) -> str:
