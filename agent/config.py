@@ -11,9 +11,9 @@ import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
-from agent import alerting
+from agent import alerting, permission
 from agent.errors import ConfigError, Problem, Problems
 from agent.yamlfile import (
     Bytes,
@@ -88,14 +88,6 @@ class KernelLog:
 
 
 @dataclass(frozen=True)
-class Playbooks:
-    """The most any playbook may do on this host, whatever it asks for itself; where tickets and scaling are asked for."""
-
-    ceiling: Literal["dry-run", "propose", "auto"] = "dry-run"
-    webhook: str = field(default="", repr=False)
-
-
-@dataclass(frozen=True)
 class Budget:
     """What the agent may take: CPU as a share of one core, history in memory, seconds a drill-down may add."""
 
@@ -122,7 +114,7 @@ class Config:
     kernel_log: KernelLog = KernelLog()
     receivers: tuple[alerting.Receiver, ...] = ()
     alerts: alerting.Alerts = alerting.DEFAULT
-    playbooks: Playbooks = Playbooks()
+    playbooks: permission.Playbooks = permission.DEFAULT
     budget: Budget = Budget()
     path: str = ""
 
@@ -194,6 +186,7 @@ def parse_config(text: str, path: str) -> Config:
     config = fill(Config, node, problems)
     if config is not None:
         alerting.check(tuple(receivers), config.alerts, problems)
+        permission.check(config.playbooks, path, problems)
     if problems or config is None:
         raise _as_config(Problems(problems))
     return dataclasses.replace(
@@ -272,7 +265,8 @@ def show(config: Config) -> dict[str, Any]:
     shown["receivers"] = f"{len(config.receivers)} configured"
     shown["artifacts"]["dir"] = config.artifacts_dir
     shown["recorder"]["dir"] = config.recording_dir
-    shown["playbooks"]["webhook"] = "configured" if config.playbooks.webhook else ""
+    for section, key in ((shown["playbooks"], "webhook"), (shown["playbooks"]["permit"], "url")):
+        section[key] = "configured" if section[key] else ""
     return shown
 
 
@@ -300,6 +294,10 @@ TEMPLATE = """\
 #     - {receivers: [am]}
 #   maintenance:
 #     - {name: patch-night, hours: "sun 02:00-04:00", zone: Europe/Berlin, until: "2030-01-01"}
-# playbooks: {ceiling: dry-run}
+# playbooks:
+#   ceiling: dry-run              # dry-run, propose, auto
+#   approvers:                    # none: root, the agent's user and the group anfl-agent
+#     - {group: sre}
+#     - {name: grace, totp_file: /etc/anfl-agent/grace.totp}
 # budget: {cpu: 2%, drill: 15s}
 """

@@ -19,7 +19,7 @@ import click
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
-from agent import alerting, data, plugins  # noqa: E402
+from agent import alerting, data, permission, plugins  # noqa: E402
 from agent.cli import cli  # noqa: E402
 from agent.config import Config  # noqa: E402
 from agent.engine.treefile import TreeFile  # noqa: E402
@@ -165,11 +165,12 @@ def config_keys(cls: Any = Config, above: str = "") -> Iterator[tuple[str, Any, 
 
 
 def _alerting() -> Iterator[str]:
-    """Receivers, routes and windows."""
+    """Receivers, routes, windows and approvers."""
     for title, name, shown in (
         ("Receivers", "receiver", alerting.Receiver),
         ("Routes", "route", alerting.Route),
         ("Maintenance windows", "window", alerting.Window),
+        ("Approvers", "approver", permission.Approver),
     ):
         rows = []
         for field in dataclasses.fields(shown):

@@ -2,10 +2,6 @@
 
 from __future__ import annotations
 
-LATER = "Read and checked, but nothing uses it yet."
-
-LATER_KEYS = ("playbooks.ceiling",)
-
 CONFIG_KEYS = {
     "listen": "Address of `/metrics`. An address that is not loopback is refused unless `run --insecure` is given.",
     "socket": "Path of the unix socket. Empty: `/run/anfl-agent/agent.sock` for root, else "
@@ -41,6 +37,19 @@ CONFIG_KEYS = {
     "alerts.digest.zone": "Time zone of that time.",
     "playbooks.ceiling": "The most a playbook may do: see [playbooks.md](playbooks.md).",
     "playbooks.webhook": "Address that tickets and scaling are asked of, for playbooks that name none of their own. Not shown.",
+    "playbooks.url": "Address under which people reach the page for approvals, such as a proxy's before `listen`: messages that "
+    "ask for an approval then hold a link. See [playbooks.md](playbooks.md#5-who-may-agree).",
+    "playbooks.approvers": "Who may agree: see [Approvers](#approvers). None: root, the agent's own user and the group "
+    "`anfl-agent`.",
+    "playbooks.permit.url": 'Asked with a POST before anything disruptive; only `200` with `{"permit": true}` is a yes. Not shown.',
+    "playbooks.permit.command": "The same for a program: the question on its standard input, the answer on its standard "
+    "output, exit code 0.",
+    "playbooks.permit.secret_file": "A file with the key that signs the question.",
+    "playbooks.permit.secret_credential": "The same as a systemd credential.",
+    "playbooks.permit.timeout": "No answer within that time is a no.",
+    "playbooks.key_file": "A file with the key that seals the audit and signs links. Empty: `playbooks.key` in `state_dir`, made "
+    "at the first start.",
+    "playbooks.key_credential": "The same as a systemd credential.",
     "budget.cpu": "Share of one core. The agent logs once when it and its probes took more over a minute, and once when they "
     "are back within.",
     "budget.history": "How far back the memory reaches. A rule with a longer window gets a warning when it is loaded.",
@@ -74,6 +83,15 @@ ALERT_KEYS = {
     "window.name": "How it is called where it hides something.",
     "window.hours": "When: `sun 02:00-04:00`. A span past midnight belongs to the day it begins on.",
     "until": "A date or time after which the window is no more.",
+}
+
+APPROVER_KEYS = {
+    "user": "A local user.",
+    "group": "The members of a local group, as the kernel knows them.",
+    "name": "Somebody who agrees on the page of the link; needs a code.",
+    "role": "What they may agree to; a playbook's `approval.role` asks for at least that.",
+    "totp_file": "A file with their secret for time-based codes (RFC 6238), in base32. Read at each try.",
+    "totp_credential": "The same as a systemd credential.",
 }
 
 PLUGIN_KEYS = {
@@ -120,11 +138,13 @@ PLUGIN_KEYS = {
 
 def of_config(key: str) -> str:
     """What a key of config.yaml means; KeyError where nobody has written it."""
-    return CONFIG_KEYS[key] + (f" {LATER}" if key in LATER_KEYS else "")
+    return CONFIG_KEYS[key]
 
 
 def of_alerting(section: str, setting: str) -> str:
-    """What a setting of a receiver, route or window means; KeyError where nobody has written it."""
+    """What a setting of a receiver, route, window or approver means; KeyError where nobody has written it."""
+    if section == "approver":
+        return APPROVER_KEYS[setting]
     own = f"{section}.{setting}"
     return ALERT_KEYS[own] if own in ALERT_KEYS else ALERT_KEYS[setting]
 

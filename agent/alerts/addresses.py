@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping
 from pathlib import Path
 
 from agent.alerting import Receiver
 from agent.alerts.model import Address
 from agent.errors import ConfigError
+from agent.host.keyfile import read_secret
 from agent.yamlfile import Text
-
-MOST_BYTES = 64 << 10
 
 
 def addresses_of(receiver: Receiver, env: Mapping[str, str]) -> tuple[Address, ...]:
@@ -47,7 +45,7 @@ def urls_of(receiver: Receiver, env: Mapping[str, str]) -> list[str]:
     """All addresses of a receiver, in order; ConfigError if there are none."""
     if receiver.url:
         return [str(receiver.url)]
-    lines = [line.strip() for line in _read(receiver.url_file, receiver.credential, env).splitlines()]
+    lines = [line.strip() for line in read_secret(receiver.url_file, receiver.credential, env).splitlines()]
     found = [line for line in lines if line and not line.startswith("#")]
     if not found:
         raise ConfigError("its file holds no address")
@@ -58,21 +56,7 @@ def secret_of(receiver: Receiver, env: Mapping[str, str]) -> bytes:
     """The key that signs a webhook's bodies; empty where none is configured. ConfigError if it cannot be read."""
     if not (receiver.secret_file or receiver.secret_credential):
         return b""
-    secret = _read(receiver.secret_file, receiver.secret_credential, env).strip()
+    secret = read_secret(receiver.secret_file, receiver.secret_credential, env).strip()
     if not secret:
         raise ConfigError("the file with its key is empty")
     return secret.encode()
-
-
-def _read(file: str, credential: str, env: Mapping[str, str]) -> str:
-    path = Path(file)
-    if credential:
-        folder = env.get("CREDENTIALS_DIRECTORY")
-        if not folder:
-            raise ConfigError(f"no systemd credentials here, and it needs '{credential}'", help="LoadCredential= in the unit")
-        path = Path(folder) / os.path.basename(credential)
-    try:
-        with path.open(encoding="utf-8") as source:
-            return source.read(MOST_BYTES)
-    except (OSError, UnicodeDecodeError) as error:
-        raise ConfigError(f"cannot read '{path}': {getattr(error, 'strerror', None) or 'not UTF-8'}") from None
