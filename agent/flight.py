@@ -28,8 +28,10 @@ WRITE_S = 60.0
 """A disk that takes no 100 KiB within a minute is stuck; the ring goes on, and the next record waits for it."""
 COMPACT_S = 120.0
 COMPACT_MEMORY = 2 << 30
-TIDY_EVERY = 40  # records; some five minutes
+TIDY_EVERY_S = 320.0
 END_S = 5.0
+TURN_S, SLOW_S = 0.05, 5.0
+"""How often it is looked whether the disk is done, and when that has taken so long that it is said."""
 LIFE = "agent"
 """Event: something in the agent's own life. Field ``kind``: ``killed``, or ``host_died`` if the host went down with it; ``last``:
 when the recording before this start ends."""
@@ -67,9 +69,8 @@ class Flight:
         self._lane = lane or Lane("recorder")
         self._recorder = Recorder(folder, ring, about)
         self._own = tuple(Series(m.name) for m in self.metrics)
-        self._outcome: list[tuple[Frame, AgentError | None]] | None = None  # of the write under way, if there is one
+        self._outcome: tuple[Frame, AgentError | None] | None = None  # of the last write, until it is taken
         self._said = ""
-        self._rounds = 0
         self._bytes = 0.0
 
     @property
@@ -114,13 +115,15 @@ class Flight:
     async def run(self) -> None:
         """Record until cancelled; the last record and the reason of the end are :meth:`end`'s."""
         await self._explain()
+        async with asyncio.TaskGroup() as group:  # no record waits for a file that is being compacted
+            group.create_task(self._records(), name="records")
+            group.create_task(self._upkeep(), name="recording-upkeep")
+
+    async def _records(self) -> None:
         while True:
             await self._clock.sleep(FLUSH_S)
             await self.record()
             self._ring.add(self._ring.now, self.samples(), FLUSH_S)
-            self._rounds += 1
-            if self._rounds % TIDY_EVERY == 1:
-                await self._look_after()
 
     async def record(self) -> None:
         """What the ring was given since the last record goes to disk."""
@@ -128,7 +131,6 @@ class Flight:
         frame = self._recorder.gather(self._ring.now)
         if not frame:
             return
-        self._outcome = []
         with contextlib.suppress(Stalled):
             await self._lane.run(lambda: self._write(frame), WRITE_S)
         await self._written()
@@ -137,23 +139,28 @@ class Flight:
         try:
             self._recorder.write(frame)
         except AgentError as error:
-            self._outcome = [(frame, error)]
+            self._outcome = (frame, error)
         else:
-            self._outcome = [(frame, None)]
+            self._outcome = (frame, None)
 
     async def _written(self) -> None:
-        """Wait for a write that is still under way, and take its outcome; one that hangs is said."""
+        """Take the outcome of the last write, once it has one; a disk that hangs is said."""
+        await self._turn()
         if self._outcome is None:
             return
-        while not self._outcome:
-            await self._clock.sleep(1.0)
-            if not self._outcome:
-                self._say("the disk does not answer")
-        frame, error = self._outcome[0]
-        self._outcome = None
+        (frame, error), self._outcome = self._outcome, None
         if error is not None:
             self._recorder.give_back(frame)
         self._say(error.message if error else "")
+
+    async def _turn(self) -> None:
+        """Wait until the disk is done with what it was asked before: a call that is made earlier would not even be begun."""
+        waited = 0.0
+        while self._lane.stalled:
+            await self._clock.sleep(TURN_S)
+            waited += TURN_S
+            if waited >= SLOW_S:
+                self._say("the disk does not answer")
 
     def _say(self, trouble: str) -> None:
         if trouble and not self._said:
@@ -164,7 +171,7 @@ class Flight:
 
     async def end(self, reason: str) -> None:
         """The last record, and that this end was meant."""
-        with contextlib.suppress(TimeoutError):
+        with contextlib.suppress(TimeoutError, Stalled):
             async with asyncio.timeout(END_S):
                 await self.record()
                 await self._lane.run(lambda: self._recorder.close(reason), END_S)
@@ -173,7 +180,14 @@ class Flight:
 
     # ------------------------------------------------------------------------------------------ upkeep
 
+    async def _upkeep(self) -> None:
+        await self._clock.sleep(FLUSH_S)
+        while True:
+            await self._look_after()
+            await self._clock.sleep(TIDY_EVERY_S)
+
     async def _look_after(self) -> None:
+        await self._turn()
         with contextlib.suppress(AgentError):
             due = await self._lane.run(self._tidy, WRITE_S)
             for path in due:

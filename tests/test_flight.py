@@ -5,12 +5,16 @@ from __future__ import annotations
 import asyncio
 import errno
 import os
+import threading
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from agent import flight as room
 from agent.flight import Flight, remove_old
-from agent.host.lane import aside
+from agent.host.clock import SystemClock
+from agent.host.lane import Lane, Stalled, aside
 from agent.model import Sample, Series
 from agent.store import recfile
 from agent.store.recorder import FLUSH_S, Recorder
@@ -113,3 +117,65 @@ async def test_a_record_is_made_every_few_seconds_until_the_organ_is_cancelled(t
             await clock.advance(FLUSH_S)
     task.cancel()
     assert (await reports(tmp_path))[0].samples >= 5
+
+
+async def hung(lane: Lane) -> threading.Event:
+    """Something that was given up still hangs there, until the event is set."""
+    go = threading.Event()
+    with pytest.raises(Stalled):
+        await lane.run(lambda: go.wait(30), 0.01)
+    return go
+
+
+async def test_a_disk_that_hung_while_it_was_tidied_is_recorded_on_again(tmp_path: Path) -> None:
+    """A write that is not even begun is not waited for, and nothing is lost by it."""
+    ring, lane = Ring(), Lane("recorder")
+    organ = Flight(str(tmp_path), ring, SystemClock(), {}, keep=3600.0, quota=1e9, lane=lane)
+    fed(ring, 5)
+    go = await hung(lane)
+    task = asyncio.create_task(organ.record())
+    await asyncio.sleep(0.2)
+    assert not task.done()
+    go.set()
+    async with asyncio.timeout(20):
+        await task
+    assert (await reports(tmp_path))[0].samples == 5
+
+
+async def test_a_stop_that_comes_while_files_are_tidied_ends_in_order_too(tmp_path: Path) -> None:
+    """The last seconds and the reason are on disk."""
+    ring, lane = Ring(), Lane("recorder")
+    organ = Flight(str(tmp_path), ring, SystemClock(), {}, keep=3600.0, quota=1e9, lane=lane)
+    fed(ring, 5)
+    go = await hung(lane)
+    asyncio.get_running_loop().call_later(0.2, go.set)
+    await organ.end("SIGTERM")
+    (found,) = await reports(tmp_path)
+    assert (found.samples, found.ended) == (5, "SIGTERM")
+
+
+async def test_records_are_made_while_a_file_is_compacted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """That may take a minute on a busy host, and a kill must not cost so much."""
+    compacting, go = asyncio.Event(), asyncio.Event()
+
+    async def slow(*argv: Any, **limits: Any) -> None:
+        compacting.set()
+        await go.wait()
+
+    monkeypatch.setattr(room, "run", slow)
+    ring, clock = Ring(), FakeClock()
+    fed(ring, 5)
+    await flight(tmp_path, ring).end("continued")
+    organ = Flight(str(tmp_path), ring := Ring(), clock, {}, keep=1e12, quota=1e9)
+    fed(ring, 5, START + 1000)
+    task = asyncio.create_task(organ.run())
+    async with asyncio.timeout(20):
+        while not compacting.is_set():
+            await asyncio.sleep(0.01)
+            await clock.advance(FLUSH_S)
+        before = [s.value for s in organ.samples()][1]
+        fed(ring, 5, START + 2000)
+        while [s.value for s in organ.samples()][1] < before + 5:
+            await asyncio.sleep(0.01)
+            await clock.advance(FLUSH_S)
+    task.cancel()

@@ -21,6 +21,11 @@ class Stalled(AgentError):
 class Runner(Protocol):
     """Runs blocking code with a deadline."""
 
+    @property
+    def stalled(self) -> bool:
+        """True while a call is still out: another would not be begun."""
+        ...
+
     async def run(self, call: Callable[[], T], timeout: float) -> T:
         """The call's result; :class:`Stalled` past ``timeout`` seconds or while an earlier call still hangs."""
         ...
@@ -60,8 +65,9 @@ class Lane:
         except TimeoutError:
             if future.done():  # the call itself raised TimeoutError, in time
                 return future.result()
-            future.add_done_callback(lambda done: done.cancelled() or done.exception())
             raise Stalled(f"{self.name}: no answer within {timeout:g} s") from None
+        finally:  # what comes when nobody waits any more is nobody's error
+            future.add_done_callback(lambda done: done.cancelled() or done.exception())
 
     def close(self, last: Callable[[], None] | None = None) -> None:
         """Let the thread end after its current call, with ``last`` as its very last one; it is never waited for."""
@@ -114,6 +120,8 @@ async def once(name: str, call: Callable[[], T], timeout: float) -> T:
 
 class InlineLane:
     """Runs the call at once, on the caller's thread: for tests on the fake clock and for one-shot commands."""
+
+    stalled = False
 
     async def run(self, call: Callable[[], T], timeout: float) -> T:
         """The call's result; ``timeout`` is not enforced."""

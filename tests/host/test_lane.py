@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import threading
 
 import pytest
@@ -64,3 +65,27 @@ async def test_a_cancel_that_meets_the_result_is_not_lost(turns: int) -> None:
     with pytest.raises(asyncio.CancelledError):
         await asyncio.wait_for(task, 2.0)
     lane.close()
+
+
+async def test_what_fails_after_nobody_waits_any_more_is_no_noise() -> None:
+    """A caller that was cancelled has gone; its call's error is not reported as one that was forgotten."""
+    said: list[str] = []
+    asyncio.get_running_loop().set_exception_handler(lambda loop, context: said.append(context["message"]))
+    go, lane = threading.Event(), Lane("late")
+
+    def call() -> None:
+        go.wait(10)
+        raise OSError("too late")
+
+    task = asyncio.ensure_future(lane.run(call, 5.0))
+    await asyncio.sleep(0.02)
+    task.cancel()
+    await asyncio.wait([task])
+    lane.close()
+    go.set()
+    while any(t.name == "lane-late" for t in threading.enumerate()):
+        pass
+    await asyncio.sleep(0.01)
+    del task
+    gc.collect()
+    assert said == []
