@@ -189,8 +189,15 @@ class Round:
         known, value = self._cache.get(key, bucket)
         if not known:
             value = self._compute(key)
-            self._cache.put(key, bucket, value)
+            if self._heard(key):  # that nothing is there is wrong with the first sample
+                self._cache.put(key, bucket, value)
         return value
+
+    def _heard(self, key: tuple[str, str, Labels, float]) -> bool:
+        """Whether the window that was just computed holds a sample."""
+        _, name, labels, window = key
+        column = self._columns[name, labels][1]
+        return column is not None and len(column.times) > 0 and column.times[-1] > self.now - window
 
     def _compute(self, key: tuple[str, str, Labels, float]) -> Value:
         function, name, labels, window = key

@@ -55,6 +55,14 @@ def test_long_windows_are_answered_from_the_round_before() -> None:
     assert seen[-1] == 9.0
 
 
+def test_the_first_sample_of_a_series_is_seen_at_once() -> None:
+    """That a series is not there is no answer that holds: what came a second ago is there."""
+    view, cache = FakeView.of({"load": "_*600 1*60"}), RoundCache()
+    asked = [Round(view.at(595.0 + i), cache=cache) for i in (0, 5, 6)]
+    assert [round_.window("absent", "load", (), 3600.0) for round_ in asked] == [True, False, False]
+    assert [round_.window("count", "load", (), 3600.0) for round_ in asked] == [0.0, 1.0, 1.0]
+
+
 def test_short_windows_are_always_fresh() -> None:
     """A minute's window never comes from the cache."""
     view = FakeView.of({"load": "1*60 9*60"})
