@@ -31,6 +31,12 @@ def of_lock(error: BaseException) -> bool:
     return isinstance(error, sqlite3.Error) and getattr(error, "sqlite_errorcode", -1) & _PRIMARY in _LOCKED
 
 
+def out_of_reach(error: BaseException) -> bool:
+    """Does the error mean that the file cannot be read at this moment? A reader that tries to write is another matter."""
+    codes = _LOCKED | {sqlite3.SQLITE_IOERR, sqlite3.SQLITE_CANTOPEN}
+    return isinstance(error, sqlite3.Error) and getattr(error, "sqlite_errorcode", -1) & _PRIMARY in codes
+
+
 def of_damage(error: BaseException) -> bool:
     """Does the error mean that the file is damaged?"""
     return isinstance(error, sqlite3.Error) and getattr(error, "sqlite_errorcode", -1) & _PRIMARY in _BROKEN

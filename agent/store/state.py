@@ -16,7 +16,8 @@ A change must be repeatable and touch nothing but the connection: it is run agai
 one whose caller was cancelled, or gave up (:class:`agent.host.lane.Stalled`), may have been committed. Write
 compare-and-set SQL (``UPDATE ... WHERE state = 'due'``) and look at ``rowcount``.
 
-**read** gets a read-only connection for the length of one call, on a thread of its own; it never waits for the writer.
+**read** gets a read-only connection for the length of one call, on a thread of its own; it does not wait for the writer where
+the file can be read.
 
 **A full, read-only or failing disk** does not stop the agent: state is copied into memory and all goes on there. ``health.mode``
 is then ``memory``, ``health.trouble`` says why; what is written meanwhile is lost if the agent is killed. Every few seconds the
@@ -35,18 +36,22 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import logging
 import sqlite3
 from collections.abc import Callable, Sequence
 from typing import Any, ClassVar, TypeVar
 
+from agent.errors import Unavailable
 from agent.host.clock import Clock
 from agent.host.lane import Stalled, once
 from agent.model import JsonObject, Kind, Metric, Sample, Series
-from agent.store.database import read_only
+from agent.store.database import out_of_reach, read_only
 from agent.store.statefile import Loss, Room, StateFile
 from agent.store.writer import Job, StateHealth, Writer
 
 __all__ = ["Loss", "Room", "State", "StateHealth", "read_only"]
+
+log = logging.getLogger("anfl.state")
 
 T = TypeVar("T")
 
@@ -117,10 +122,19 @@ class State:
         return result
 
     async def read(self, look: Callable[[sqlite3.Connection], T], timeout: float = READ_S) -> T:
-        """What ``look(connection)`` returns; the connection cannot write and is good for this call only."""
-        if self.health.mode == "memory":
-            return await self.write(look, timeout)
-        return await once("state-read", lambda: looked(self.path, look), timeout)
+        """What ``look(connection)`` returns; the connection cannot write and is good for this call only.
+
+        A file that cannot be read just now is the writer's to judge: it may know what stood there. :class:`Stalled` if it does not.
+        """
+        if self.health.mode == "file":
+            try:
+                return await once("state-read", lambda: looked(self.path, look), timeout)
+            except Unavailable as error:
+                log.debug("asking the writer: %s", error)
+            except sqlite3.Error as error:
+                if not out_of_reach(error):
+                    raise
+        return await self.write(look, timeout)
 
     def status(self) -> JsonObject:
         """How it is doing, for ``anfl.status/1``."""

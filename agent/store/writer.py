@@ -107,7 +107,6 @@ class Writer:
         while (jobs := self._gather()) is not None:
             self._retry_file()
             if jobs:
-                self._mind_the_file()
                 self._commit(jobs)
         self._file.close()
 
@@ -157,6 +156,7 @@ class Writer:
     def _outcomes(self, jobs: list[Job]) -> list[Outcome]:
         """What each came to. A disk that refuses is left for memory, and all of them run again there."""
         try:
+            self._mind_the_file()
             try:
                 return self._transact(jobs)
             except sqlite3.Error as error:

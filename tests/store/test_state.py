@@ -205,6 +205,31 @@ async def test_a_file_that_is_removed_is_made_again(tmp_path: Path) -> None:
         assert await notes(state) == ["before", "after"]
 
 
+async def test_a_file_that_was_removed_is_read_on(tmp_path: Path) -> None:
+    """Whoever only reads does not fail by it, nor waits for somebody who writes."""
+    async with opened(tmp_path) as state:
+        await note(state, "before")
+        await aside(lambda: [path.unlink(missing_ok=True) for path in tmp_path.glob("state.db*")])
+        assert await notes(state) == ["before"]
+        assert state.health.mode == "file"
+    async with opened(tmp_path) as state:
+        assert await notes(state) == ["before"]
+
+
+async def test_what_the_writer_stumbles_over_is_told_to_those_who_wait(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """And it writes on: a thread that died unseen would leave everybody waiting for good."""
+
+    def stumble(self: statefile.StateFile) -> bool:
+        raise OSError("odd")
+
+    async with opened(tmp_path) as state:
+        with monkeypatch.context() as patched:
+            patched.setattr(statefile.StateFile, "taken_away", stumble)
+            with pytest.raises(OSError, match="odd"):
+                await note(state, "not now")
+        assert await note(state, "now") == 1
+
+
 async def test_a_file_that_another_program_holds_stalls_a_change(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """It is asked again later; nothing is lost and nothing fails for good."""
     monkeypatch.setattr(statefile, "BUSY_S", 0.05)
