@@ -13,7 +13,7 @@ from agent.config import Config
 from agent.engine.diagnose import Meta, Scope, conclude
 from agent.engine.evaluate import JudgeState
 from agent.engine.findings import Onsets
-from agent.engine.looks import told
+from agent.engine.looks import Question, told
 from agent.engine.report import to_json
 from agent.engine.trees import RuleSet
 from agent.errors import AgentError, Unavailable, UsageError
@@ -116,8 +116,13 @@ class Agent:
 
     # ------------------------------------------------------------------------------------------ diagnosing
 
-    async def diagnose(self, request: Request, progress: Progress, *, limits: Limits | None = None) -> JsonObject:
-        """One diagnosis as ``anfl.diagnosis/1``. UsageError for a target that cannot be, NoSuchProcess for one that is gone."""
+    async def diagnose(
+        self, request: Request, progress: Progress, *, limits: Limits | None = None, symptom: str = ""
+    ) -> JsonObject:
+        """One diagnosis as ``anfl.diagnosis/1``. UsageError for a target that cannot be, NoSuchProcess for one that is gone.
+
+        ``symptom`` is the tree of the symptom that is looked into, if it was not somebody who asked.
+        """
         self._check(request)
         began, mono = self.clock.now(), self.clock.monotonic()
         lane, last = self.lane("diagnosis"), self.lane("diagnosis-end")
@@ -141,6 +146,7 @@ class Agent:
                     tools,
                     limits or self._limits(request),
                     progress,
+                    asker,
                 )
             # a lane of its own: the first may still be out for the last list of members
             there = await last.run(lambda: _there(target), LOOKUP_S)
@@ -164,7 +170,9 @@ class Agent:
             diagnosis = no_all_clear(diagnosis, f"no samples of process {target.pid} were taken", "anfl-agent doctor")
         answer = to_json(diagnosis)
         judged_at = assessment.round.view.now if assessment.round else self.ring.now
-        self.ring.add(self.ring.now, [told(answer, target.pid, walked[-1], began, judged_at, self.clock.now())])
+        trees = tuple(sorted(self.rules.named(request.trees)))
+        asked = Question(asker, target, walked[-1], trees, symptom, began, judged_at)
+        self.ring.add(self.ring.now, [told(answer, asked, self.clock.now())])
         return answer
 
     def _limits(self, request: Request) -> Limits:

@@ -154,7 +154,7 @@ class Casework:
             request = Request(trees=(), pid=int(pid) if pid else None, for_s=SAMPLE_S)
             try:
                 with self.hurried():
-                    found = await self._agent.diagnose(request, log.debug, limits=self._limits())
+                    found = await self._agent.diagnose(request, log.debug, limits=self._limits(), symptom=case.tree)
                 self.keep(found, (case.tree, case.labels))
             except AgentError as error:  # the process may be gone by now; the symptom's own end tells
                 log.info("symptom %s: could not be looked into: %s", case.tree, error)

@@ -74,13 +74,22 @@ class Investigator:
     """Told of every look: the recording keeps it."""
 
     async def run(
-        self, view: Callable[[], View], scope: Callable[[], Scope], tools: ProbeTools, limits: Limits, progress: Progress
+        self,
+        view: Callable[[], View],
+        scope: Callable[[], Scope],
+        tools: ProbeTools,
+        limits: Limits,
+        progress: Progress,
+        name: str = "",
     ) -> tuple[Assessment, dict[ProbeKey, Evidence]]:
-        """Sample, look closer, judge. ``view`` gives the newest moment while sampling; it is frozen before anything heavy."""
-        case = _Case(self, view, scope, tools, limits, progress)
+        """Sample, look closer, judge. ``view`` gives the newest moment while sampling; it is frozen before anything heavy.
+
+        ``name`` tells the looks of this investigation from those of another that runs beside.
+        """
+        case = _Case(self, view, scope, tools, limits, progress, name)
         return await case.run()
 
-    async def look(self, request: ProbeRequest, tools: ProbeTools) -> Evidence:
+    async def look(self, request: ProbeRequest, tools: ProbeTools, by: str = "") -> Evidence:
         """One closer look; whatever goes wrong becomes evidence that says so."""
         name = request.key.probe
         make = self.probes.get(name)
@@ -97,7 +106,7 @@ class Investigator:
             log.exception("probe %s failed", name)
             evidence = Evidence(name, because=f"{name} failed: {type(error).__name__}: {error}", try_="see the agent's log")
         evidence = evidence if evidence.took_s else replace(evidence, took_s=self.clock.monotonic() - began)
-        self.note(looks.event(request.key, evidence, self.clock.now()))
+        self.note(looks.event(request.key, evidence, self.clock.now(), by))
         return evidence
 
 
@@ -112,6 +121,7 @@ class _Case:
         tools: ProbeTools,
         limits: Limits,
         progress: Progress,
+        name: str,
     ) -> None:
         self._by = by
         self._rules = by.rules  # a reload in the middle must not mix two sets
@@ -120,6 +130,7 @@ class _Case:
         self._tools = tools
         self._limits = limits
         self._progress = progress
+        self._name = name
         self._cache = RoundCache()
         self._answers: dict[ProbeKey, Evidence] = {}
         self._running: dict[ProbeKey, asyncio.Task[Evidence]] = {}
@@ -174,7 +185,7 @@ class _Case:
             because, mend = self._refusal(request, left)
             if because:
                 refused = self._answers[request.key] = Evidence(request.key.probe, because=because, try_=mend)
-                self._by.note(looks.event(request.key, refused, self._by.clock.now()))
+                self._by.note(looks.event(request.key, refused, self._by.clock.now(), self._name))
             else:
                 allowed.append(request)
         return allowed
@@ -200,7 +211,7 @@ class _Case:
             if request.cost == "light" and request.key.pid in busy:
                 continue
             self._progress(f"looking closer with {_what(request)}")
-            self._running[request.key] = group.create_task(self._by.look(request, self._tools))
+            self._running[request.key] = group.create_task(self._by.look(request, self._tools, self._name))
 
     def _collect(self) -> None:
         for key in [key for key, task in self._running.items() if task.done()]:
@@ -214,7 +225,7 @@ class _Case:
                 return
             self._progress(f"looking closer with {_what(request)}")
             self._by.ledger.note(request, self._by.clock.now())
-            self._answers[request.key] = await self._by.look(request, self._tools)
+            self._answers[request.key] = await self._by.look(request, self._tools, self._name)
 
 
 def _what(request: ProbeRequest) -> str:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import socket
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -99,15 +98,6 @@ def _recorded(key: ProbeKey, seen: dict[ProbeKey, Evidence]) -> Evidence:
         return seen[key]
     alike = [e for k, e in seen.items() if (k.probe, k.pid, k.entity) == (key.probe, key.pid, key.entity)]
     return alike[-1] if alike else Evidence(key.probe, because=GONE, try_="anfl-agent diagnose, while it lasts")
-
-
-def read(text: str) -> JsonObject | None:
-    """A recorded answer; None if it is none."""
-    try:
-        found = json.loads(text)
-    except ValueError:
-        return None
-    return found if isinstance(found, dict) and "causes" in found else None
 
 
 def aim(view: View, pid: int | None, *, gone_is_host: bool = False) -> tuple[Target, tuple[int, ...]]:

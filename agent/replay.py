@@ -12,10 +12,11 @@ from agent.casework import AGAIN_S, SAMPLE_S
 from agent.engine import looks
 from agent.engine.diagnose import Meta, Scope, conclude
 from agent.engine.evaluate import JudgeState, Transition, judge
+from agent.engine.looks import Question
 from agent.engine.report import to_json, when
 from agent.engine.rounds import RoundCache
 from agent.engine.trees import RuleSet
-from agent.model import Event, JsonObject, Labels, Severity
+from agent.model import Event, JsonObject, Labels, Severity, View, labels
 from agent.store.recording import Recording
 from agent.store.ring import Ring
 
@@ -30,7 +31,10 @@ Key = tuple[str, Labels]
 
 @dataclass(frozen=True)
 class Finding:
-    """One symptom that fired, and what was named for it. ``live``: the answer given then, where one was."""
+    """One symptom that fired, and what was named for it. ``live``: the answer given then, where one was.
+
+    One that somebody asked for has no tree; its severity is that of the answer.
+    """
 
     time: float
     tree: str
@@ -51,15 +55,27 @@ class Finding:
         return None if self.live is None else essence(self.live) == essence(self.diagnosis)
 
 
-@dataclass
+@dataclass(frozen=True)
+class Answer:
+    """What was answered live, at ``time``."""
+
+    time: float
+    asked: Question
+    diagnosis: JsonObject
+
+
+@dataclass(frozen=True)
 class _Case:
-    fired: Transition
-    began: float
+    """To be named once ``judged_at`` has come, with the looks of ``since`` to ``until``. ``given``: the answer then."""
+
+    time: float
+    tree: str
+    labels: Labels
+    severity: Severity
     judged_at: float
     since: float
     until: float
-    pids: tuple[int, ...] | None
-    live: JsonObject | None
+    given: Answer | None = None
 
 
 @dataclass
@@ -67,13 +83,14 @@ class Told:
     """Looks and answers of the whole recording, in order; read before the replay, for both come later than what they belong to."""
 
     looks: list[Event] = field(default_factory=list)
-    answers: list[Event] = field(default_factory=list)
+    answers: list[Answer] = field(default_factory=list)
 
     @classmethod
     def of(cls, recording: Recording, since: float, until: float) -> Told:
         """Read only the events."""
         events = [e for part in recording.parts(since, until + LOOKED_S) for e in part.events]
-        return cls([e for e in events if e.kind == looks.LOOK], [e for e in events if e.kind == looks.TOLD])
+        read = ((e.time, looks.read(e)) for e in events if e.kind == looks.TOLD)
+        return cls([e for e in events if e.kind == looks.LOOK], [Answer(time, *said) for time, said in read if said is not None])
 
 
 class Player:
@@ -87,56 +104,74 @@ class Player:
         self._cache = RoundCache()
         self._seen: dict[Key, float] = {}
         self._open: list[_Case] = []
+        self._asked = [_asked_for(answer) for answer in told.answers if not answer.asked.symptom]
         self.rounds = 0
         self.findings: list[Finding] = []
+        self.asked: list[Finding] = []
+        """What somebody asked for then, judged again."""
 
     def round(self, ring: Ring) -> None:
         """Judge now; name what is due."""
+        self.settle(ring)
         self._state, transitions = judge(self._rules, ring.at(ring.now), self._state, cache=self._cache, turn=self.rounds)
         self.rounds += 1
         for change in transitions:
             if change.to == "firing" and change.severity >= Severity.WARNING:
                 self._fire(change)
-        self.settle(ring)
 
     def settle(self, ring: Ring, *, last: bool = False) -> None:
-        """Name the causes of the cases whose moment has come; at the ``last``, of all."""
-        due = [c for c in self._open if last or ring.now >= c.judged_at]
-        self._open = [c for c in self._open if c not in due]
-        self.findings += [self._name(ring, case) for case in due]
+        """Name the causes of the cases whose moment has come; at the ``last``, of all that was begun."""
+        self.findings += [self._name(ring, case) for case in self._open if last or case.judged_at <= ring.now]
+        self._open = [case for case in self._open if not last and case.judged_at > ring.now]
+        self.asked += [self._name(ring, case) for case in self._asked if case.judged_at <= ring.now]
+        self._asked = [case for case in self._asked if case.judged_at > ring.now]
 
     def _fire(self, change: Transition) -> None:
         key = (change.tree, change.labels)
         if change.time - self._seen.get(key, float("-inf")) < self._again_s:
             return
         self._seen[key] = change.time
-        pid = dict(change.labels).get("pid")
-        answer = next((a for a in self._told.answers if dict(a.labels).get("pid") == pid and self._is_for(a, change.time)), None)
-        if answer is None:
-            began = change.time
-            self._open.append(_Case(change, began, began + SAMPLE_S, began - looks.FRESH_S, began + LOOKED_S, None, None))
+        given = next((answer for answer in self._told.answers if _is_for(answer.asked, change)), None)
+        fired = (change.time, change.tree, change.labels, change.severity)
+        if given is None:
+            case = _Case(*fired, change.time + SAMPLE_S, change.time - looks.FRESH_S, change.time + LOOKED_S)
         else:
-            began, judged_at = float(answer.fields["began"]), float(answer.fields["judged_at"])
-            pids = tuple(int(pid) for pid in str(answer.fields.get("pids", "")).split(",") if pid.isdecimal())
-            self._open.append(_Case(change, began, judged_at, began, answer.time, pids, past.read(answer.text)))
-
-    @staticmethod
-    def _is_for(answer: Event, fired: float) -> bool:
-        return fired - JUDGE_EVERY_S <= float(answer.fields.get("began", 0.0)) <= fired + 2 * LOOKED_S
+            case = _Case(*fired, given.asked.judged_at, given.asked.began, given.time, given)
+        self._open.append(case)
 
     def _name(self, ring: Ring, case: _Case) -> Finding:
         view = ring.at(min(case.judged_at, ring.now))
-        pid = dict(case.fired.labels).get("pid")
-        target, pids = past.aim(view, int(pid) if pid else None, gone_is_host=True)
+        scope = self._scope(view, case)
+        by, live = (None, None) if case.given is None else (case.given.asked.by, case.given.diagnosis)
+        taken = (e for e in self._told.looks if case.since <= e.time <= case.until and by in (None, e.fields.get("by")))
+        assessment = past.settle(self._rules, view, scope, looks.answers(taken))
+        meta = Meta(__version__, scope.target.name, view.now, 0.0, "recording")
+        named = to_json(conclude(assessment, meta, past.GONE))
+        return Finding(case.time, case.tree, case.labels, case.severity, named, live)
+
+    def _scope(self, view: View, case: _Case) -> Scope:
         onsets = {key: state.onset for key, state in self._state.symptoms.items()}
-        pids = pids if case.pids is None else case.pids
-        seen = looks.answers(e for e in self._told.looks if case.since <= e.time <= case.until)
-        assessment = past.settle(self._rules, view, Scope(target, pids, frozenset(), onsets), seen)
-        meta = Meta(__version__, target.name, view.now, 0.0, "recording")
-        change = case.fired
-        return Finding(
-            change.time, change.tree, change.labels, change.severity, to_json(conclude(assessment, meta, past.GONE)), case.live
-        )
+        if case.given is not None:
+            asked = case.given.asked
+            return Scope(asked.target, asked.pids, frozenset(asked.trees) & frozenset(self._rules.trees), onsets)
+        pid = dict(case.labels).get("pid")
+        target, pids = past.aim(view, int(pid) if pid else None, gone_is_host=True)
+        return Scope(target, pids, frozenset(), onsets)
+
+
+def _is_for(asked: Question, fired: Transition) -> bool:
+    """Whether an answer was given to that symptom, which under other rules may fire somewhat earlier or later."""
+    pid, about = dict(fired.labels).get("pid"), asked.target.pid
+    same = asked.symptom == fired.tree and pid == (None if about is None else str(about))
+    return same and fired.time - JUDGE_EVERY_S <= asked.began <= fired.time + 2 * LOOKED_S
+
+
+def _asked_for(answer: Answer) -> _Case:
+    """A question of somebody, to be judged again."""
+    asked, verdict = answer.asked, answer.diagnosis["verdict"]
+    about = labels() if asked.target.pid is None else labels(pid=asked.target.pid)
+    severity = next((s for s in Severity if s.word == verdict), Severity.NOTICE)
+    return _Case(asked.began, "", about, severity, asked.judged_at, asked.began, answer.time, answer)
 
 
 def play(

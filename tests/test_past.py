@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -10,7 +11,7 @@ from agent import past, replay
 from agent.engine import looks
 from agent.engine.walk import ProbeKey
 from agent.errors import Unavailable, UsageError
-from agent.model import Event, Evidence, Sample, Series, labels
+from agent.model import Event, Evidence, JsonObject, Sample, Series, Target, labels
 from agent.store.recorder import Recorder
 from agent.store.recording import Recording
 from agent.store.ring import Ring
@@ -55,9 +56,15 @@ def recorded(folder: Path, *events: Event, seconds: int = 120) -> Recording:
     return Recording(str(folder))
 
 
-def look(at: float, share: float = 0.9) -> Event:
+def look(at: float, share: float = 0.9, by: str = "diagnosis-1") -> Event:
     """memray looked then."""
-    return looks.event(KEY, Evidence("memray", answers={"leak_share": share}), START + at)
+    return looks.event(KEY, Evidence("memray", answers={"leak_share": share}), START + at, by)
+
+
+def given(diagnosis: JsonObject, symptom: str = "", by: str = "diagnosis-1") -> Event:
+    """The answer of that investigation: to a symptom, or to somebody."""
+    asked = looks.Question(by, Target("process", "train", 7), (7,), (), symptom, START + 66, START + 90)
+    return looks.told(diagnosis, asked, START + 95)
 
 
 def test_a_moment_is_judged_with_what_was_known_then(tmp_path: Path) -> None:
@@ -91,7 +98,7 @@ def test_a_replay_names_what_fired_and_agrees_with_the_answer_given_live(tmp_pat
     """The same moment, the same looks, the same rules: the same answer."""
     rules = rule_set(RULES)
     bare = past.diagnose(past.rewind(recorded(tmp_path / "a", look(85.0)), rules, START + 90, 600.0, silent), rules, pid=7)
-    answer = looks.told(bare, 7, (7,), START + 66, START + 90, START + 95)
+    answer = given(bare, "memory")
     recording = recorded(tmp_path / "b", look(85.0), answer)
     (finding,) = replay.play(recording, {"r": rules}, START - 1, START + 120)["r"].findings
     assert (finding.tree, finding.root, finding.agrees) == ("memory", "memory.python-leak", True)
@@ -101,10 +108,28 @@ def test_another_look_is_another_answer(tmp_path: Path) -> None:
     """A replay that disagrees says so."""
     rules = rule_set(RULES)
     bare = past.diagnose(past.rewind(recorded(tmp_path / "a", look(85.0)), rules, START + 90, 600.0, silent), rules, pid=7)
-    answer = looks.told(bare, 7, (7,), START + 66, START + 90, START + 95)
+    answer = given(bare, "memory")
     recording = recorded(tmp_path / "b", look(85.0, 0.2), answer)
     (finding,) = replay.play(recording, {"r": rules}, START - 1, START + 120)["r"].findings
     assert (finding.root, finding.agrees) == ("", False)
+
+
+def test_what_somebody_asked_for_is_answered_again_beside_what_fired(tmp_path: Path) -> None:
+    """Two investigations of one process at one time: each counts what it saw itself."""
+    rules = rule_set(RULES)
+    saw = past.diagnose(past.rewind(recorded(tmp_path / "a", look(85.0)), rules, START + 90, 600.0, silent), rules, pid=7)
+    saw_not = past.diagnose(past.rewind(recorded(tmp_path / "b", look(85.0, 0.2)), rules, START + 90, 600.0, silent), rules, pid=7)
+    events = look(84.0), look(86.0, 0.2, "diagnosis-2"), given(saw), given(saw_not, "memory", "diagnosis-2")
+    played = replay.play(recorded(tmp_path / "c", *events), {"r": rules}, START - 1, START + 120)["r"]
+    assert [(f.tree, f.root, f.agrees) for f in played.findings] == [("memory", "", True)]
+    assert [(f.tree, f.root, f.agrees, dict(f.labels)) for f in played.asked] == [("", "memory.python-leak", True, {"pid": "7"})]
+
+
+def test_an_answer_that_cannot_be_read_is_no_answer(tmp_path: Path) -> None:
+    """A recording from elsewhere may hold anything; what fired is judged all the same."""
+    broken = replace(given({"causes": [], "verdict": "ok"}, "memory"), text="{}")
+    (finding,) = replay.play(recorded(tmp_path, broken), {"r": rule_set(RULES)}, START - 1, START + 120)["r"].findings
+    assert finding.agrees is None
 
 
 def test_a_change_of_rules_is_told_by_what_it_adds_loses_and_renames(tmp_path: Path) -> None:

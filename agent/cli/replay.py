@@ -90,26 +90,31 @@ def _rules(config: configuration.Config, folder: str) -> Any:
 
 def _tell(player: Any, as_json: bool) -> int:
     if as_json:
-        findings = [
-            {
-                "time": f.time,
-                "tree": f.tree,
-                "labels": dict(f.labels),
-                "severity": f.severity.word,
-                "root": f.root or None,
-                "agrees_with_live": f.agrees,
-                "diagnosis": f.diagnosis,
-            }
-            for f in player.findings
-        ]
-        print_json({"schema": "anfl.replay/1", "rounds": player.rounds, "findings": findings})
+        findings, asked = ([_plain(f) for f in found] for found in (player.findings, player.asked))
+        print_json({"schema": "anfl.replay/1", "rounds": player.rounds, "findings": findings, "asked": asked})
     else:
-        for f in player.findings:
+        for f in sorted((*player.findings, *player.asked), key=lambda f: f.time):
             where = " ".join(f"{k}={v}" for k, v in f.labels) or "host"
             live = {None: "", True: " · as live", False: " · live named otherwise"}[f.agrees]
-            click.echo(clean(f"{_when(f.time)}  {f.severity.word:<8}  {f.tree} {where}: {f.root or 'no cause named'}{live}", 400))
-        click.echo(f"{player.rounds} rounds, {len(player.findings)} symptoms fired")
+            what = f"{f.severity.word:<8}  {f.tree}" if f.tree else f"{'asked':<8} "
+            click.echo(clean(f"{_when(f.time)}  {what} {where}: {f.root or 'no cause named'}{live}", 400))
+        answered = f", {len(player.asked)} questions answered again" if player.asked else ""
+        click.echo(f"{player.rounds} rounds, {len(player.findings)} symptoms fired{answered}")
     return 1 if player.findings else 0
+
+
+def _plain(finding: Any) -> dict[str, Any]:
+    """As JSON; a question of somebody has no tree. The live answer is there where it was another."""
+    return {
+        "time": finding.time,
+        "tree": finding.tree or None,
+        "labels": dict(finding.labels),
+        "severity": finding.severity.word,
+        "root": finding.root or None,
+        "agrees_with_live": finding.agrees,
+        "diagnosis": finding.diagnosis,
+        "live": finding.live if finding.agrees is False else None,
+    }
 
 
 def _tell_changes(changes: list[Any], span: float, as_json: bool) -> int:

@@ -16,7 +16,7 @@ Status = Literal["passed", "failed", "skipped", "broken"]
 @dataclass(frozen=True)
 class CaseResult:
     """One drill. ``seconds`` run from the question to the verdict, ``alert_seconds`` from the fault to the delivered message;
-    ``variant`` 0 is the case as written.
+    ``variant`` 0 is the case as written. ``kept`` is the folder with what the agent recorded, if it was to be kept.
 
     Broken means that the drill itself could not be held (the workload did not come up), which says nothing about the agent.
     """
@@ -34,6 +34,7 @@ class CaseResult:
     alert: bool | None = None
     tries: int = 1
     alert_seconds: float | None = None
+    kept: str = ""
 
     def as_json(self) -> dict[str, Any]:
         """The result with the keys of the contract first."""
@@ -51,6 +52,7 @@ class CaseResult:
             "alert": self.alert,
             "alert_seconds": None if self.alert_seconds is None else round(self.alert_seconds, 1),
             "tries": self.tries,
+            "kept": self.kept or None,
         }
 
 

@@ -14,7 +14,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from agent.drill import needs
+from agent.drill import kept, needs
 from agent.drill.case import Case
 from agent.drill.patient import NotHeld, Patient, start_background, start_patient
 from agent.drill.postbox import Told
@@ -34,8 +34,9 @@ Progress = Callable[[str], None]
 Alarm = Callable[[str, int | None], Awaitable[Told | float]]
 """Waits until the running agent has told of a cause on a target by itself: what was delivered, or how long it was waited for."""
 
-Watchman = Callable[[str, Mapping[str, str]], contextlib.AbstractAsyncContextManager[Alarm]]
-"""Keeps an agent running on that configuration file, with these variables in its environment (daemon mode)."""
+Watchman = Callable[[str, Mapping[str, str]], contextlib.AbstractAsyncContextManager[Alarm | None]]
+"""Keeps an agent running on that configuration file, with these variables in its environment (daemon mode). Without an alarm it is
+asked at once."""
 
 BASELINE_FOR = "5s"
 
@@ -49,6 +50,7 @@ class _Ward:
     pythons: Mapping[str, str]
     watchman: Watchman | None = None
     simulator: Simulator | None = None
+    keep: Path | None = None
     ambient: frozenset[str] | None = None
     results: list[CaseResult] = field(default_factory=list)
 
@@ -70,13 +72,15 @@ async def run_drills(
     retries: int = 0,
     watchman: Watchman | None = None,
     simulator: Simulator | None = None,
+    keep: Path | None = None,
 ) -> Report:
     """Hold every case ``runs`` times, as variants ``seed``, ``seed + 1`` … (variant 0 is the case as written).
 
     One that fails is held up to ``retries`` times more, and the report says so: other work on the host is a fault of its own.
-    ``watchman`` is needed for mode ``daemon``. One baseline diagnosis of the host, before the first fault, marks ambient causes.
+    ``watchman`` is needed for mode ``daemon``; what it recorded of each drill stays in a folder below ``keep``.
+    One baseline diagnosis of the host, before the first fault, marks ambient causes.
     """
-    ward = _Ward(diagnose, progress, await find_pythons(), watchman if mode == "daemon" else None, simulator)
+    ward = _Ward(diagnose, progress, await find_pythons(), watchman if mode == "daemon" else None, simulator, keep)
     for number in range(seed, seed + runs):
         for case in cases:
             result = await _hold(ward, case, number)
@@ -128,7 +132,8 @@ async def _drill(ward: _Ward, variant: Variant, place: Path) -> CaseResult:
     if "memray" in case.needs and variant.python:
         ward.progress(f"{case.id}: memray for {variant.python}")
         await needs.memray_for(variant.python.removeprefix("py"))
-    config = await aside(lambda: _private_config(case, place))
+    room = await aside(lambda: kept.room(keep, case.id, variant.number)) if (keep := ward.keep) is not None else None
+    config = await aside(lambda: _private_config(case, place, room))
     simulated = await simulate(ward.simulator, case.sim, place)
     if ward.ambient is None:
         ward.progress("a baseline of the host before the first fault")
@@ -139,7 +144,8 @@ async def _drill(ward: _Ward, variant: Variant, place: Path) -> CaseResult:
         alarm = await stack.enter_async_context(ward.watchman(config, env)) if ward.watchman else None
         patient = await stack.enter_async_context(_patient(variant, python))
         await stack.enter_async_context(playing(simulated, patient))
-        return await _examine(ward, variant, patient, config, alarm, env)
+        result = await _examine(ward, variant, patient, config, alarm, env)
+    return replace(result, kept="" if room is None else str(room))
 
 
 async def _baseline(ward: _Ward, config: str) -> Mapping[str, Any]:
@@ -220,9 +226,13 @@ def _result(variant: Variant, judged: Score, seconds: float, alerted: bool | Non
     )
 
 
-def _private_config(case: Case, place: Path) -> str:
+def _private_config(case: Case, place: Path, room: Path | None = None) -> str:
     """A configuration of its own for every drill: no daemon of this host is asked, none of its files are touched."""
-    config: dict[str, Any] = {"state_dir": str(place / "state"), "socket": str(place / "agent.sock"), "listen": "127.0.0.1:0"}
+    config: dict[str, Any] = {
+        "state_dir": str((room or place).resolve() / "state"),
+        "socket": str(place / "agent.sock"),
+        "listen": "127.0.0.1:0",
+    }
     if case.kernel_log:
         log = place / "kernel.log"
         log.write_text("".join(f"{line}\n" for line in case.kernel_log), "utf-8")
@@ -230,6 +240,8 @@ def _private_config(case: Case, place: Path) -> str:
         config = merged(config, told)
     path = place / "config.yaml"
     path.write_text(json.dumps(merged(config, case.config), indent=1), "utf-8")
+    if room is not None:
+        kept.furnish(room, str(path))
     return str(path)
 
 

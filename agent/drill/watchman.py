@@ -30,6 +30,8 @@ TOLD_WITHIN_S = 20.0
 """What settling, grouping and sending may add."""
 LATE_S = 60.0
 """On a busy host all of that takes longer; a late message is one, and is told as late."""
+GOODBYE_S = 10.0
+"""An agent that may end in order records to the end."""
 _FOR = re.compile(r"^  for: (\S+)$", re.MULTILINE)
 
 
@@ -55,7 +57,7 @@ async def running(config: str, env: Mapping[str, str]) -> AsyncIterator[Alarm]:
 
             yield alarm
         finally:
-            await asyncio.shield(daemon.stop())
+            await asyncio.shield(daemon.farewell(GOODBYE_S))
 
 
 def patience(cause: str) -> float:

@@ -4,34 +4,79 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from typing import Any
 
 from agent.engine.walk import ProbeKey
-from agent.model import Artifact, Culprit, Event, Evidence, JsonObject, Labels, labels
+from agent.model import Artifact, Culprit, Event, Evidence, JsonObject, Labels, Target, labels
 
 LOOK = "look"
-"""Event kind: one closer look, at the moment it ended; text: the look as JSON, ``fields`` empty."""
+"""Event kind: one closer look, at the moment it ended; text: the look as JSON; field ``by``: the investigation that took it."""
 TOLD = "diagnosis"
-"""Event kind: an answer that was given, as JSON; ``fields``: ``began`` and ``judged_at`` (Unix seconds), ``pids`` with commas."""
+"""Event kind: an answer that was given, with what it was given to; text: ``target`` and ``diagnosis`` as JSON, for only texts can
+be rid of names; fields: the others of :class:`Question`, times in Unix seconds."""
 FRESH_S = 900.0
 """A look answers for this long: what a process did a quarter of an hour ago says little of what it does now."""
 
 
-def event(key: ProbeKey, evidence: Evidence, now: float) -> Event:
+@dataclass(frozen=True)
+class Question:
+    """What an answer was given to: enough to judge the same moment in the same way again.
+
+    ``by`` names the investigation, as its looks do. ``symptom`` is the tree of the symptom that was looked into, "" if somebody
+    asked. ``pids`` were walked, of ``trees`` (none: all).
+    """
+
+    by: str
+    target: Target
+    pids: tuple[int, ...]
+    trees: tuple[str, ...]
+    symptom: str
+    began: float
+    judged_at: float
+
+
+def event(key: ProbeKey, evidence: Evidence, now: float, by: str = "") -> Event:
     """What goes into the recording. Text in it was cleaned by the probe."""
     known: dict[str, str | int] = {"probe": key.probe}
     if key.pid is not None:
         known["pid"] = key.pid
     body = {"settings": key.settings, "entity": key.entity, "evidence": asdict(evidence)}
-    return Event(now, LOOK, labels(**known), json.dumps(body, separators=(",", ":")))
+    return Event(now, LOOK, labels(**known), json.dumps(body, separators=(",", ":")), {"by": by})
 
 
-def told(diagnosis: JsonObject, pid: int | None, pids: Iterable[int], began: float, judged_at: float, now: float) -> Event:
-    """An answer as it was given, with the moment that was judged and the processes that were walked: a replay takes the same."""
-    known = labels() if pid is None else labels(pid=pid)
-    fields: dict[str, float | str] = {"began": began, "judged_at": judged_at, "pids": ",".join(map(str, pids))}
-    return Event(now, TOLD, known, json.dumps(diagnosis, separators=(",", ":")), fields)
+def told(diagnosis: JsonObject, asked: Question, now: float) -> Event:
+    """An answer as it was given, with what it was given to: a replay asks the same."""
+    known = labels() if asked.target.pid is None else labels(pid=asked.target.pid)
+    fields: dict[str, float | str] = {
+        "by": asked.by,
+        "pids": ",".join(map(str, asked.pids)),
+        "trees": ",".join(asked.trees),
+        "symptom": asked.symptom,
+        "began": asked.began,
+        "judged_at": asked.judged_at,
+    }
+    body = {"target": asdict(asked.target), "diagnosis": diagnosis}
+    return Event(now, TOLD, known, json.dumps(body, separators=(",", ":")), fields)
+
+
+def read(answer: Event) -> tuple[Question, JsonObject] | None:
+    """What was asked and what was answered; None where the recording does not say all of it."""
+    said = {name: str(value) for name, value in answer.fields.items()}
+    try:
+        body = json.loads(answer.text)
+        asked = Question(
+            said["by"],
+            Target(**body["target"]),
+            tuple(int(pid) for pid in said["pids"].split(",") if pid),
+            tuple(name for name in said["trees"].split(",") if name),
+            said["symptom"],
+            float(said["began"]),
+            float(said["judged_at"]),
+        )
+        return (asked, body["diagnosis"]) if "causes" in body["diagnosis"] else None
+    except (ValueError, LookupError, TypeError):
+        return None
 
 
 def answers(events: Iterable[Event]) -> dict[ProbeKey, Evidence]:

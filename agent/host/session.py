@@ -65,6 +65,13 @@ class Session:
                 await asyncio.shield(self._drain)
         return self.rc
 
+    async def farewell(self, timeout: float) -> None:
+        """Ask the program to end, give it ``timeout`` seconds for it, then :meth:`stop`."""
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(self.pid, signal.SIGTERM)
+            await self.ended(timeout)
+        await self.stop()
+
     async def stop(self) -> None:
         """Kill the program, its group and everything that carries its mark; returns when all of it is gone."""
         with contextlib.suppress(ProcessLookupError):
