@@ -12,11 +12,14 @@ from typing import ClassVar
 from agent.errors import Unavailable
 from agent.host.clock import Clock
 from agent.host.lane import Lane, Runner, Stalled
-from agent.model import Collector, Item, Kind, Metric, Sample, Series, labels
+from agent.model import Collector, Event, Item, Kind, Metric, Sample, Series, labels
 
 log = logging.getLogger("anfl.watch")
 
 RETRY_UNAVAILABLE_S = 60.0
+LATE_S = 30.0
+"""What a reading brings is put down at its beginning, or, if that is so long ago, at its end: a time far behind what others have
+put down since (the whole agent may have stood still) would read as a clock set back."""
 SHARED_LANE = "sampling"
 Batch = list[Item]
 Sink = Callable[[float, Iterable[Item]], None]
@@ -37,6 +40,27 @@ class _Source:
     def __post_init__(self) -> None:
         own = labels(collector=self.name)
         self.samples = (Series("agent_collector_up", own), Series("agent_collector_duration_seconds", own))
+
+
+class _Reading:
+    """One call on a lane. If it comes back when nobody waits any more, its samples are of no use, but a log is read only once."""
+
+    def __init__(self, read: Callable[[], Batch]) -> None:
+        self._read = read
+        self._brought: Batch | None = None
+
+    def __call__(self) -> Batch:
+        self._brought = self._read()
+        return self._brought
+
+    @property
+    def back(self) -> bool:
+        """Whether it has come back."""
+        return self._brought is not None
+
+    def events(self) -> Batch:
+        """What must not be lost of it."""
+        return [item for item in self._brought or () if isinstance(item, Event)]
 
 
 @dataclass(frozen=True)
@@ -86,9 +110,11 @@ class Watch:
         self._skipped = 0
         self._seconds: dict[str, float] = {}
         self._running: dict[str, asyncio.Task[None]] = {}
+        self._overdue: list[_Reading] = []
+        self._broken: BaseException | None = None
 
     def hasten(self, name: str) -> None:
-        """Read this source in the next round, whenever it is due by itself."""
+        """Read this source in the next round, whenever it is due by itself; one that is out, once it is back."""
         for source in self._sources:
             if source.name == name:
                 source.due = 0.0
@@ -107,9 +133,12 @@ class Watch:
 
     async def round(self, lateness: float = 0.0) -> None:
         """One sampling round. Shared collectors are awaited; blocking ones are started and report when they are done."""
+        if self._broken is not None:
+            raise self._broken
         now = self._clock.now()
         mono = self._clock.monotonic()
-        due = [s for s in self._sources if s.due <= mono + 0.05]
+        self._take_overdue(now)
+        due = [s for s in self._sources if s.due <= mono + 0.05 and (s.due or s.name not in self._running)]
         for source in due:
             source.due = max(source.due + source.collector.interval, mono) if source.due else mono + source.collector.interval
         cheap = [s for s in due if s.lane is self._shared]
@@ -133,16 +162,41 @@ class Watch:
         # A lane's reading outlives the round; the set keeps the task alive and stop() waits for none of them.
         task = asyncio.get_running_loop().create_task(self._collect_alone(source), name=f"collect-{source.name}")
         self._running[source.name] = task
-        task.add_done_callback(lambda _: self._running.pop(source.name, None))
+        task.add_done_callback(partial(self._over, source.name))
 
-    async def _collect_shared(self, sources: list[_Source], now: float, batch: Batch) -> None:
+    def _over(self, name: str, task: asyncio.Task[None]) -> None:
+        """A collector may fail, the store may not: that ends the watch, as it does in a round."""
+        self._running.pop(name, None)
+        if not task.cancelled() and (error := task.exception()) is not None:
+            self._broken = error
+
+    async def _on_lane(self, lane: Runner, read: Callable[[], Batch], timeout: float) -> Batch:
+        """What a reading brings. Stalled past its time; what happened until it comes back is taken then."""
+        begun, reading = not lane.stalled, _Reading(read)
+        try:
+            return await lane.run(reading, timeout)
+        except Stalled:
+            if begun:
+                self._overdue.append(reading)
+            raise
+
+    def _take_overdue(self, now: float) -> None:
+        for reading in [r for r in self._overdue if r.back]:
+            self._overdue.remove(reading)
+            self._sink(now, reading.events())
+
+    async def _collect_shared(self, sources: list[_Source], began: float, batch: Batch) -> None:
         timeout = sum(s.collector.timeout for s in sources)
         try:
-            batch += await self._shared.run(partial(self._read_all, sources), timeout)
+            batch += await self._on_lane(self._shared, partial(self._read_all, sources), timeout)
         except Stalled as stall:
             for source in sources:
                 batch += self._health(source, 0.0, str(stall))
-        self._sink(now, batch)
+        self._put_down(began, batch)
+
+    def _put_down(self, began: float, batch: Batch) -> None:
+        now = self._clock.now()
+        self._sink(began if abs(now - began) < LATE_S else now, batch)
 
     def _read_all(self, sources: list[_Source]) -> Batch:
         batch: Batch = []
@@ -168,12 +222,12 @@ class Watch:
         return items
 
     async def _collect_alone(self, source: _Source) -> None:
-        now = self._clock.now()
+        began = self._clock.now()
         try:
-            batch = await source.lane.run(partial(self._read, source), source.collector.timeout)
+            batch = await self._on_lane(source.lane, partial(self._read, source), source.collector.timeout)
         except Stalled as stall:
             batch = self._health(source, source.collector.timeout, str(stall))
-        self._sink(now, batch)
+        self._put_down(began, batch)
 
     def _health(self, source: _Source, seconds: float, trouble: str) -> Batch:
         """Health samples; transitions are logged once, not every round."""

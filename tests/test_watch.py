@@ -8,9 +8,12 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from typing import ClassVar
 
+import pytest
+
 from agent.errors import Unavailable
 from agent.host.lane import InlineLane, Lane
-from agent.model import Event, Metric, Sample, Series
+from agent.model import Event, Item, Metric, Sample, Series
+from agent.store.ring import Ring
 from agent.watch import Watch
 from tests.fakes.clock import FakeClock
 
@@ -40,9 +43,12 @@ class Kept:
 
     def __init__(self) -> None:
         self.samples: list[tuple[float, str, str, float]] = []
+        self.events: list[str] = []
 
-    def __call__(self, time: float, items: Iterable[Sample | Event]) -> None:
+    def __call__(self, time: float, items: Iterable[Item]) -> None:
         for item in items:
+            if isinstance(item, Event):
+                self.events.append(item.text)
             if isinstance(item, Sample):
                 own = dict(item.series.labels).get("collector", "")
                 self.samples.append((time, item.series.name, own, item.value))
@@ -52,19 +58,20 @@ class Kept:
 
 
 LOAD = Series("host_load1")
+START = 1_700_000_000.0
 
 
-def one() -> list[Sample]:
+def one() -> list[Sample | Event]:
     """One good sample."""
     return [Sample(LOAD, 0.5)]
 
 
-def broken() -> list[Sample]:
+def broken() -> list[Sample | Event]:
     """A reading that fails."""
     raise ValueError("garbled line")
 
 
-def absent() -> list[Sample]:
+def absent() -> list[Sample | Event]:
     """A source this host lacks."""
     raise Unavailable("no such source here")
 
@@ -117,7 +124,7 @@ async def test_a_collector_that_hangs_stalls_only_its_own_lane() -> None:
     """While one lane hangs no second call piles up, the shared lane goes on, and the hung one reads down."""
     release = threading.Event()
 
-    def hang() -> list[Sample]:
+    def hang() -> list[Sample | Event]:
         release.wait(10)
         return []
 
@@ -139,7 +146,7 @@ async def test_a_collector_is_closed_on_its_own_lane_after_its_reading() -> None
     """Giving kept files back never races with a reading that is still under way."""
     release, order = threading.Event(), list[str]()
 
-    def slow() -> list[Sample]:
+    def slow() -> list[Sample | Event]:
         release.wait(10)
         order.append("read")
         return []
@@ -191,7 +198,7 @@ async def test_settling_waits_for_readings_that_are_out_and_not_for_ever() -> No
     """The doctor wants the state of every source, also of those on a lane of their own."""
     release = threading.Event()
 
-    def slow() -> list[Sample]:
+    def slow() -> list[Sample | Event]:
         release.wait(10)
         return one()
 
@@ -206,3 +213,99 @@ async def test_settling_waits_for_readings_that_are_out_and_not_for_ever() -> No
     finally:
         release.set()
         watch.close()
+
+
+@pytest.mark.parametrize("kind", [Source, Blocking])
+async def test_what_happened_is_not_lost_when_a_reading_comes_back_too_late(kind: type[Source]) -> None:
+    """A log is read only once; the samples of a moment that is long past are of no use."""
+    release, lanes = threading.Event(), list[Lane]()
+
+    def slow() -> list[Sample | Event]:
+        release.wait(10)
+        return [Event(START, "kernel", (), "a GPU fell off the bus"), *one()]
+
+    def lane(name: str) -> Lane:
+        lanes.append(Lane(name))
+        return lanes[-1]
+
+    clock, kept = FakeClock(), Kept()
+    watch = Watch({"log": kind(slow, timeout=0.05)}, kept, clock, lane)
+    try:
+        await watch.round()
+        await watch.settle(5.0)
+        assert kept.last("agent_collector_up", "log") == 0.0
+        release.set()
+        while any(each.stalled for each in lanes):
+            pass
+        await clock.advance(0.5)
+        await watch.round()
+        assert kept.events == ["a GPU fell off the bus"]
+        assert not [s for s in kept.samples if s[1] == "host_load1"]
+        await watch.round()
+        assert len(kept.events) == 1
+    finally:
+        watch.close()
+
+
+@pytest.mark.parametrize("kind", [Source, Blocking])
+async def test_history_is_not_begun_anew_when_the_whole_agent_stood_still(kind: type[Source]) -> None:
+    """A machine that was paused: what was out then is put down now, not at a time that others have left behind."""
+    clock, ring, release = FakeClock(), Ring(), threading.Event()
+
+    def slow() -> list[Sample | Event]:
+        release.wait(10)
+        return one()
+
+    watch = Watch({"slow": kind(slow, timeout=20.0)}, ring.add, clock, Lane)
+    ring.add(clock.now() - 100.0, [Sample(Series("known"), 1.0)])
+    reading = asyncio.ensure_future(watch.round())
+    await asyncio.sleep(0.05)
+    await clock.advance(300.0)
+    ring.add(clock.now(), [Sample(Series("known"), 2.0)])
+    release.set()
+    await reading
+    await watch.settle(5.0)
+    watch.close()
+    assert ring.restarts == 0
+    assert len(ring.series("known", 3600.0)[()].values) == 2
+
+
+async def test_a_source_that_is_out_is_hastened_once_it_is_back() -> None:
+    """It is neither down because somebody wants it sooner, nor forgotten."""
+    release = threading.Event()
+
+    def slow() -> list[Sample | Event]:
+        release.wait(10)
+        return one()
+
+    clock, kept, source = FakeClock(), Kept(), Blocking(slow, interval=60.0, timeout=20.0)
+    watch = Watch({"slow": source}, kept, clock, Lane)
+    try:
+        await watch.round()
+        watch.hasten("slow")
+        await clock.advance(1.0)
+        await watch.round()
+        assert not [s for s in kept.samples if s[1] == "agent_collector_up"]
+        release.set()
+        await watch.settle(5.0)
+        await clock.advance(1.0)
+        await watch.round()
+        await watch.settle(5.0)
+        assert source.calls == 2
+    finally:
+        release.set()
+        watch.close()
+
+
+async def test_a_store_that_fails_under_a_reading_of_its_own_lane_ends_the_watch() -> None:
+    """It does under the others, and an agent that keeps nothing must not look alive."""
+
+    def sink(time: float, items: Iterable[Item]) -> None:
+        if LOAD in [item.series for item in items if isinstance(item, Sample)]:
+            raise MemoryError
+
+    watch = Watch({"own": Blocking(one)}, sink, FakeClock(), lambda name: InlineLane())
+    await watch.round()
+    await watch.settle(5.0)
+    with pytest.raises(MemoryError):
+        await watch.round()
