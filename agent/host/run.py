@@ -63,23 +63,24 @@ async def run(
     except (FileNotFoundError, PermissionError) as error:
         raise Unavailable(f"{argv[0]} cannot be started: {error.strerror}", help=f"install {argv[0]}") from None
     _limit(process.pid, memory, cpu_seconds, nice)
-    timed_out = truncated = False
-    pipes = asyncio.gather(_feed(process.stdin, input), _drain(process.stdout, max_output), _drain(process.stderr, max_output))
+    timed_out = False
+    out, err = _Output(max_output), _Output(max_output)
+    pipes = asyncio.gather(_feed(process.stdin, input), out.drain(process.stdout), err.drain(process.stderr))
     try:
         async with asyncio.timeout(timeout):
-            _, (out, cut_out), (err, cut_err) = await asyncio.shield(pipes)
+            await asyncio.shield(pipes)
             await process.wait()
     except (TimeoutError, asyncio.CancelledError) as ending:
         await asyncio.shield(_end(process, stop))
-        _, (out, cut_out), (err, cut_err) = await pipes
+        await _close(process, pipes)
         if isinstance(ending, asyncio.CancelledError):
             raise
         timed_out = True
-    truncated = cut_out or cut_err
     after = resource.getrusage(resource.RUSAGE_CHILDREN)
     cpu = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
     rc = process.returncode if process.returncode is not None else -int(signal.SIGKILL)
-    return Completed(rc, out, err, time.monotonic() - began, cpu, timed_out, truncated)
+    took = time.monotonic() - began
+    return Completed(rc, bytes(out.kept), bytes(err.kept), took, cpu, timed_out, out.cut or err.cut)
 
 
 def _limit(pid: int, memory: int | None, cpu_seconds: int | None, nice: int) -> None:
@@ -101,17 +102,29 @@ async def _feed(stdin: asyncio.StreamWriter | None, data: bytes | None) -> None:
     stdin.close()
 
 
-async def _drain(stream: asyncio.StreamReader | None, limit: int) -> tuple[bytes, bool]:
-    if stream is None:
-        return b"", False
-    parts: list[bytes] = []
-    left, cut = limit, False
-    while part := await stream.read(65536):
-        if left > 0:
-            parts.append(part[:left])
-        cut = cut or len(part) > left
-        left -= len(part)
-    return b"".join(parts), cut
+class _Output:
+    """What a program says, up to a limit; ``cut`` if that was not all."""
+
+    def __init__(self, limit: int) -> None:
+        self.kept = bytearray()
+        self.cut = False
+        self._limit = limit
+
+    async def drain(self, stream: asyncio.StreamReader | None) -> None:
+        """Take all of it."""
+        while stream is not None and (part := await stream.read(65536)):
+            left = self._limit - len(self.kept)
+            self.kept += part[:left]
+            self.cut = self.cut or len(part) > left
+
+
+async def _close(process: asyncio.subprocess.Process, pipes: asyncio.Future[tuple[None, None, None]]) -> None:
+    """What was said before the end is there at once; who left the session, or hangs in the kernel, may keep a pipe for ever."""
+    try:
+        async with asyncio.timeout(GRACE_S):
+            await pipes
+    except TimeoutError:
+        process._transport.close()  # type: ignore[attr-defined]  # there is no other way to let go of the pipes
 
 
 async def _end(process: asyncio.subprocess.Process, stop: signal.Signals) -> None:

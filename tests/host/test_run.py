@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import signal
 import sys
 
@@ -53,3 +54,10 @@ async def test_cancelling_the_caller_ends_the_program() -> None:
     task.cancel()
     with pytest.raises(asyncio.CancelledError):
         await task
+
+
+async def test_a_program_whose_child_left_the_session_is_not_waited_for() -> None:
+    """It keeps our pipe as long as it lives; what was said is kept, and the deadline holds."""
+    done = await run(["sh", "-c", "setsid sleep 60 & echo $!; sleep 60"], timeout=0.3)
+    assert done.timed_out
+    os.kill(int(done.out), signal.SIGKILL)
