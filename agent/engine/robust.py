@@ -21,6 +21,17 @@ def pair_slopes(times: Sequence[float], values: Sequence[float]) -> list[float]:
     return out
 
 
+def pairs_not_rising(values: Sequence[float]) -> int:
+    """How many pairs of values have a later one that is not above the earlier one."""
+    seen: list[float] = []
+    count = 0
+    for v in values:
+        place = bisect_left(seen, v)
+        count += len(seen) - place
+        seen.insert(place, v)
+    return count
+
+
 def theil_sen(times: Sequence[float], values: Sequence[float]) -> tuple[float, float, float]:
     """Median slope with its 90 % bounds (Sen 1968): (slope, low, high); zeros without two moments."""
     slopes = pair_slopes(times, values)

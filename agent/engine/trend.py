@@ -9,7 +9,19 @@ import math
 from collections.abc import Sequence
 from itertools import pairwise
 
-from agent.engine.robust import bend, drift, kendall, last_trough, lows, pair_slopes, quantile, theil_sen, thin, worst_fall
+from agent.engine.robust import (
+    bend,
+    drift,
+    kendall,
+    last_trough,
+    lows,
+    pair_slopes,
+    pairs_not_rising,
+    quantile,
+    theil_sen,
+    thin,
+    worst_fall,
+)
 
 GROW_SECONDS = 8.0
 GROW_SAMPLES = 8
@@ -55,6 +67,8 @@ def grow(times: Sequence[float], values: Sequence[float]) -> float | None:
     start = times[0] + (times[-1] - times[0]) / 4.0
     first = next(i for i, t in enumerate(times) if t >= start)
     t, v = thin(times[first:], GROW_POINTS), thin(values[first:], GROW_POINTS)
+    if pairs_not_rising(v) >= GROW_QUANTILE * len(v) * (len(v) - 1) / 2.0 + 1.0 and t[0] < t[-1] and len(set(t)) == len(t):
+        return 0.0  # as the slopes would say, found in a sixth of the time: most series do not grow
     slopes = pair_slopes(t, v)
     low, middle = quantile(slopes, GROW_QUANTILE), quantile(slopes, 0.5)
     if low <= 0.0 or worst_fall(values) > 0.5 * low * (t[-1] - t[0]):

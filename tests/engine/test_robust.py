@@ -4,7 +4,20 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from agent.engine.robust import bend, drift, kendall, last_trough, line, lows, quantile, theil_sen, thin, worst_fall
+from agent.engine.robust import (
+    bend,
+    drift,
+    kendall,
+    last_trough,
+    line,
+    lows,
+    pair_slopes,
+    pairs_not_rising,
+    quantile,
+    theil_sen,
+    thin,
+    worst_fall,
+)
 
 VALUES = st.lists(st.floats(-1e6, 1e6), min_size=4, max_size=40)
 
@@ -70,3 +83,11 @@ def test_thinning_keeps_the_newest() -> None:
     assert thin(range(100), 7)[-1] == 99
     assert len(thin(range(100), 7)) <= 7
     assert list(thin([1, 2], 7)) == [1, 2]
+
+
+@given(st.lists(st.integers(0, 6) | st.floats(-9, 9), min_size=2, max_size=30))
+def test_pairs_that_do_not_rise_are_those_whose_slope_is_not_positive(values: list[float]) -> None:
+    """The count that spares the slopes agrees with them."""
+    slopes = pair_slopes(range(len(values)), values)
+    assert pairs_not_rising(values) == sum(b <= a for i, a in enumerate(values) for b in values[i + 1 :])
+    assert pairs_not_rising(values) >= sum(slope < 0.0 for slope in slopes)

@@ -4,6 +4,7 @@ from collections.abc import Callable
 
 import pytest
 
+from agent.engine.robust import pair_slopes, quantile, thin, worst_fall
 from agent.engine.trend import floor_slope, grow
 
 MINUTE = 60.0
@@ -48,6 +49,22 @@ def test_falling_and_flat_are_not_negative_growth() -> None:
     """`grow` is never below 0."""
     assert _burst(lambda t: -5 * t) == 0.0
     assert _burst(lambda t: 7.0) == 0.0
+
+
+def test_what_rises_in_four_of_five_pairs_is_the_boundary() -> None:
+    """The short way of saying no says it exactly where the slopes between all pairs do."""
+    draw = random.Random(7)
+    for _ in range(400):
+        values = [0.0]
+        for _ in range(draw.randint(8, 70)):
+            values.append(values[-1] + draw.gauss(draw.choice((0.1, 0.3, 0.5)), 1.0))
+        times = [float(i) for i in range(len(values))]
+        first = next(i for i, t in enumerate(times) if t >= times[-1] / 4.0)
+        low = quantile(pair_slopes(thin(times[first:], 60), thin(values[first:], 60)), 0.2)
+        grown = grow(times, values)
+        assert grown is not None
+        assert low > 0.0 or grown == 0.0
+        assert grown > 0.0 or low <= 0.0 or worst_fall(values) > 0.5 * low * 0.75 * times[-1] * 0.95
 
 
 def test_too_short_a_burst_is_unknown() -> None:
