@@ -32,11 +32,15 @@ class Knob:
             file.write(self.value)
 
     def holds(self) -> bool:
-        """Whether it stands there; the kernel rounds bytes to pages."""
-        have = self.read()
-        if have.isdecimal() and self.value.isdecimal():
-            return abs(int(have) - int(self.value)) < 4096
-        return have.split() == self.value.split() or have.rpartition(" ")[2] == self.value
+        """Whether it stands there, by the first line; the kernel rounds to pages, systemd to a tenth of a percent of a core."""
+        have, wanted = self.read().partition("\n")[0].split(), self.value.split()
+        return len(have) >= len(wanted) and all(map(_alike, have[-len(wanted) :], wanted))
+
+
+def _alike(have: str, wanted: str) -> bool:
+    if have.isdecimal() and wanted.isdecimal():
+        return abs(int(have) - int(wanted)) <= int(wanted) / 100
+    return have == wanted
 
 
 def of(target: Target, wanted: frozenset[str] = CONTROLLERS) -> dict[str, str]:

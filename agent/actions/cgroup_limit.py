@@ -8,14 +8,12 @@ from typing import ClassVar
 
 from agent.actions._action import Base
 from agent.actions._cgroup import Knob, knobs, of
-from agent.actions._unit import unit_of
+from agent.actions._unit import shown, unit_of
 from agent.errors import AgentError
 from agent.host.lane import aside
 from agent.host.reach import Class, WillNot
-from agent.model import JsonObject
+from agent.model import JsonObject, Target
 from agent.yamlfile import Bytes
-
-PROPERTIES = {"memory": "MemoryHigh", "cpu": "CPUQuota", "io": "IOWeight"}
 
 
 @dataclass
@@ -62,14 +60,12 @@ class Action(Base):
 
     async def _through_systemd(self, unit: str) -> JsonObject:
         values = [f"MemoryHigh={self.memory:.0f}"] if self.memory else []
-        values += [f"CPUQuota={self.cpus * 100:.0f}%"] if self.cpus else []
+        values += [f"CPUQuota={round(self.cpus * 100, 1):g}%"] if self.cpus else []
         values += [f"IOWeight={self.io_weight}"] if self.io_weight else []
         before = {}
         for value in values:
             name = value.partition("=")[0]
-            shown = {"CPUQuota": "CPUQuotaPerSecUSec"}.get(name, name)
-            done = await self.command("systemctl", "show", "--property", shown, "--value", "--", unit)
-            before[name] = done.out.decode().strip()
+            before[name] = await shown(self, unit, {"CPUQuota": "CPUQuotaPerSecUSec"}.get(name, name))
         await self.command("systemctl", "set-property", "--runtime", "--", unit, *values)
         return {"unit": unit, "before": before}
 
@@ -97,10 +93,17 @@ class Action(Base):
         return found
 
     async def verify(self, done: JsonObject) -> bool | None:
-        """The files say it."""
+        """The kernel's files say it, a unit's too: systemd takes a property also where the kernel has no controller for it."""
+        target = self.target
         if "unit" in done:
-            return None
-        return await aside(lambda: all(k.holds() for k in self._knobs(of(self.target, self._controllers))))
+            target = Target("cgroup", done["unit"], cgroup=await shown(self, done["unit"], "ControlGroup"))
+        return await aside(lambda: self._in_force(of(target, self._controllers)))
+
+    def _in_force(self, folders: dict[str, str]) -> bool:
+        try:
+            return all(knob.holds() for knob in self._knobs(folders))
+        except (WillNot, OSError):  # no such file: whoever took the limit cannot have set it
+            return False
 
     async def undo(self, done: JsonObject) -> None:
         """Lift it."""

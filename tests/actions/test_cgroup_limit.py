@@ -134,6 +134,20 @@ async def test_a_real_neighbour_is_bounded_and_let_free(own_cgroup: Path, start:
         await reach.clock.sleep(0.05)
 
 
+@pytest.mark.parametrize(("taken", "seen"), [("150000 100000", True), ("max 100000", False), ("", False)])
+async def test_whether_a_unit_is_bounded_is_asked_of_the_kernel(
+    v2: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, reach: Reach, taken: str, seen: bool
+) -> None:
+    """systemd takes the property also where it cannot set it: with a controller of the other version, or none."""
+    await aside(lambda: (v2 / "cpu.max").write_text(taken) if taken else (v2 / "cpu.max").unlink())
+    program = tmp_path / "systemctl"
+    await aside(lambda: program.write_text('#!/bin/sh\ncase "$*" in *ControlGroup*) echo /job;; *) echo infinity;; esac\n'))
+    await aside(lambda: program.chmod(0o755))
+    monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
+    action = cgroup_limit.Action(Target("unit", "svc.service", unit="svc.service"), reach, cpus=1.5)
+    assert await action.verify(await action.act()) is seen
+
+
 async def test_a_unit_is_bounded_through_systemd(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, reach: Reach) -> None:
     """It would put its own values back otherwise."""
     program = tmp_path / "systemctl"
