@@ -11,10 +11,20 @@ from agent.config import Config
 from agent.errors import Problems
 from agent.remedy.playbook import CLASSES
 
-SOP = """3.1 resource optimization|3.1 cache implementation|3.1 load balancing|3.1 memory cleanup|3.1 resource reallocation
-3.1 optimization implementation|3.1 scaling adjustment|3.1 process optimization|3.1 configuration tuning|3.2 parameter tuning
-3.2 configuration adjustment|3.2 resource reallocation|3.2 monitoring enhancement|6.1 service isolation|6.1 impact assessment
-6.1 team notification"""
+SOP = {
+    "latency": ("3.1 resource optimization", "3.1 cache implementation", "3.1 load balancing"),
+    "memory": ("3.1 memory cleanup", "3.1 resource reallocation", "3.1 optimization implementation"),
+    "throughput": ("3.1 scaling adjustment", "3.1 process optimization", "3.1 configuration tuning"),
+    "accuracy": ("3.2 model retraining", "3.2 data cleaning", "3.2 parameter tuning"),
+    "stability": ("3.2 configuration adjustment", "3.2 resource reallocation", "3.2 monitoring enhancement"),
+    "immediate": ("6.1 service isolation", "6.1 impact assessment", "6.1 team notification"),
+    "resolution": ("6.1 root cause analysis", "6.1 solution implementation", "6.1 documentation update"),
+}
+"""Section of the procedure and its item, by what it resolves."""
+NAMED = """signal_process stop_process continue_process renice cpu_affinity cgroup_limit restart_unit reload_unit isolate_service
+drop_caches clear_directory shm_cleanup collect_garbage gpu_clocks gpu_power_limit gpu_persistence gpu_reset kill_gpu_orphans
+drain_slurm cordon_kubernetes scale webhook run_command capture_evidence notify"""
+"""What an agent on a GPU node must be able to do; renice is ionice, too."""
 
 
 def config(folder: Path, playbook: str = "") -> Config:
@@ -35,10 +45,18 @@ def test_the_shipped_playbooks_cover_the_procedure_and_allow_nothing() -> None:
     """Resolutions of section 3 and the immediate actions of 6.1; nothing disruptive has an allow list or runs by itself."""
     shelf = acting.read(Config(), causes())
     said = {line for one in shelf.playbooks.values() for line in one.sop}
-    assert {item for line in SOP.splitlines() for item in line.split("|")} - said == set()
+    assert {item for items in SOP.values() for item in items} == said
     bold = [p for p in shelf.playbooks.values() if p.class_ != "observe"]
     assert not [p.id for p in bold if p.target.allow or p.mode == "auto"]
     assert {p.class_ for p in shelf.playbooks.values()} == set(CLASSES)
+
+
+def test_there_is_an_action_for_all_that_the_procedure_asks_of_a_node() -> None:
+    """And the page for operators has a line about each."""
+    page = (Path(__file__).parents[1] / "docs" / "playbooks.md").read_text("utf-8")
+    kinds = acting.read(Config(), causes()).kinds
+    assert set(kinds) == set(NAMED.split())
+    assert not [name for name in kinds if f"`{name}`" not in page]
 
 
 def test_every_playbook_that_a_rule_offers_exists() -> None:

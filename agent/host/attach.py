@@ -90,6 +90,10 @@ class Watched:
         self.fds.append(fd)
         return Captured(stage, fd, _dict(first, "census"), _dict(last, "census"), str(last.get("why"))[:20])
 
+    async def collected(self) -> dict[str, Any]:
+        """Wait for the end of a stage that collects garbage: what the target wrote about it."""
+        return await self._file("done-1", INJECT_S + START_S + self.stages[-1].seconds + self.stages[-1].pause)
+
     async def go_on(self, stage: Stage) -> None:
         """Begin another stage."""
         if len(self.stages) >= STAGES_MAX:

@@ -5,11 +5,11 @@ from __future__ import annotations
 import os
 import secrets
 import shutil
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any
 
 from agent.errors import Unavailable
-from agent.host import attach_census, attach_gdb, attach_payload, bundles
+from agent.host import attach_census, attach_collect, attach_gdb, attach_payload, bundles
 from agent.host.attach_gate import Admitted
 from agent.host.attach_place import Ledger, Place, make
 
@@ -19,10 +19,16 @@ INJECT_S = 5.0
 
 @dataclass(frozen=True)
 class Stage:
-    """What one stage records: ``default`` (malloc and mmap), ``pymalloc`` (all Python objects, too), ``native`` (C stacks, too)."""
+    """What one stage records: ``default`` (malloc and mmap), ``pymalloc`` (all Python objects, too), ``native`` (C stacks, too).
+
+    ``collect`` records nothing and collects garbage once, if it takes at most ``pause`` seconds; ``seconds`` is how long a lone
+    thread is waited for, ``though_off``: also where the program switched its collector off.
+    """
 
     mode: str
     seconds: float
+    pause: float = 0.0
+    though_off: bool = False
 
 
 @dataclass(frozen=True)
@@ -59,7 +65,7 @@ def prepare(
         seen = bundle if reachable(target, bundle) else place.put_bundle(bundle)
         token = secrets.token_hex(16)
         config = {"folder": f"{place.inner}/out", "bundle": seen, "token": token, "wait_s": wait_s, "cap": cap}
-        config["stage"] = {"mode": stage.mode, "seconds": stage.seconds}
+        config["stage"] = asdict(stage)
         return Prepared(place, lock, token, _job(target, place, seen, gdb, config, total_s))
     except BaseException:
         place.remove()
@@ -98,8 +104,11 @@ def reachable(target: Admitted, bundle: str) -> bool:
 
 def payload(config: dict[str, Any]) -> str:
     """The program text for the target. Its frames carry a file name of ours, so that they can be told from the target's own."""
+    collects = config["stage"]["mode"] == "collect"
     parts = ["space = {'__name__': 'anfl_agent_payload'}"]
-    for module in (attach_census, attach_payload):
+    for module in (attach_payload, attach_collect) if collects else (attach_census, attach_payload):
         with open(str(module.__file__), encoding="utf-8") as file:
             parts.append(f"exec(compile({file.read()!r}, '<anfl-agent>', 'exec'), space)")
-    return "\n".join([*parts, f"space['main']({config!r}, space['census'])", ""])
+    given = ("put", "stopped", "real_sleep") if collects else ("census",)
+    words = ", ".join([repr(config), *(f"space[{name!r}]" for name in given)])
+    return "\n".join([*parts, f"space[{'collect' if collects else 'main'!r}]({words})", ""])

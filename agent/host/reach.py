@@ -24,13 +24,14 @@ async def nothing_held() -> None:
 
 @dataclass(frozen=True)
 class Reach:
-    """What an action may use. ``release_gpus``: the agent's own handles go, before a reset."""
+    """What an action may use. ``release_gpus``: the agent's own handles go, before a reset. ``state_dir``: for attaching."""
 
     clock: Clock
     run: Callable[..., Awaitable[Completed]]
     evidence_dir: str
     told: JsonObject  # the incident as it stands, for those that tell somebody
     release_gpus: Callable[[], Awaitable[None]] = nothing_held
+    state_dir: str = ""
 
 
 class Action(Protocol):
