@@ -67,6 +67,8 @@ def grow(times: Sequence[float], values: Sequence[float]) -> float | None:
     start = times[0] + (times[-1] - times[0]) / 4.0
     first = next(i for i, t in enumerate(times) if t >= start)
     t, v = thin(times[first:], GROW_POINTS), thin(values[first:], GROW_POINTS)
+    if v.count(v[0]) == len(v):
+        return 0.0
     if pairs_not_rising(v) >= GROW_QUANTILE * len(v) * (len(v) - 1) / 2.0 + 1.0 and t[0] < t[-1] and len(set(t)) == len(t):
         return 0.0  # as the slopes would say, found in a sixth of the time: most series do not grow
     slopes = pair_slopes(t, v)
