@@ -19,6 +19,7 @@ from agent.incidents.desk import Desk
 from agent.incidents.sight import Sight
 from agent.investigate import Limits
 from agent.model import JsonObject, Labels, Severity, View
+from agent.suspicions import Suspicions
 
 log = logging.getLogger("anfl.judge")
 
@@ -39,6 +40,7 @@ class Case:
     tree: str
     labels: Labels
     text: str
+    suspected: bool = False
 
 
 class Casework:
@@ -51,6 +53,7 @@ class Casework:
         self._cache = RoundCache()
         self._waiting: asyncio.Queue[Case] = asyncio.Queue(WAITING_MOST)
         self._seen: dict[tuple[str, Labels], float] = {}
+        self._suspicions = Suspicions()
         self._every = agent.config.budget.judge_every
         self.listeners: list[Callable[[JsonObject, int | None, tuple[str, Labels] | None], None]] = []
         """Told of every answer, with its incident and the symptom it was made for."""
@@ -88,15 +91,25 @@ class Casework:
         self.seconds += time.perf_counter() - began
         self.rounds += 1
         self.last_round = agent.clock.monotonic()
-        self._file(view, transitions)
-        for change in transitions:
+        heard = self._suspicions.sift(agent.rules, transitions)
+        self._file(view, heard)
+        for change in heard:
             self._tell(change)
-        return transitions
+        self._suspect()
+        return heard
+
+    def _suspect(self) -> None:
+        """Look into a suspicion when nothing else waits to be looked into."""
+        if self._waiting.empty() and (due := self._suspicions.due(self._agent.clock.monotonic())) is not None:
+            where = " ".join(f"{k}={v}" for k, v in due.labels)
+            log.info("suspicion %s %s: looking closer: %s", due.tree, where, due.text)
+            self._waiting.put_nowait(Case(due.tree, due.labels, due.text, suspected=True))
 
     async def begin(self) -> None:
         """Go on where the agent before this one stopped: with its incidents, and with those it had not looked into."""
         if self._desk is not None:
             self._agent.judged = await self._desk.open()
+            self._suspicions.know(self._agent.rules, self._agent.judged.symptoms)
             for left in self._desk.undiagnosed():
                 self._open(Case(left.tree, left.labels, left.text))
 
@@ -155,13 +168,24 @@ class Casework:
             try:
                 with self.hurried():
                     found = await self._agent.diagnose(request, log.debug, limits=self._limits(), symptom=case.tree)
-                self.keep(found, (case.tree, case.labels))
+                if not case.suspected or self._bear_out(case, found):
+                    self.keep(found, (case.tree, case.labels))
             except AgentError as error:  # the process may be gone by now; the symptom's own end tells
                 log.info("symptom %s: could not be looked into: %s", case.tree, error)
                 self._pass_over(case, f"could not be looked into: {error.message}")
             except Exception:  # one symptom that cannot be looked into must not end the watch over all the others
                 log.exception("symptom %s: looking into it failed", case.tree)
                 self._pass_over(case, "looking into it failed; the agent's log says how")
+
+    def _bear_out(self, case: Case, found: JsonObject) -> bool:
+        """Whether a look has proven a suspicion; it is an incident then, as if it had just fired."""
+        begun = self._suspicions.proven((case.tree, case.labels), found)
+        if begun is None:
+            log.info("suspicion %s: nothing was proven", case.tree)
+            return False
+        log.warning("symptom %s: proven, since %s: %s", case.tree, when(begun.onset), begun.text)
+        self._file(self._agent.ring.at(self._agent.ring.now), [begun])
+        return True
 
     def _limits(self) -> Limits:
         refused = {

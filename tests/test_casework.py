@@ -33,6 +33,13 @@ causes:
   busy.threads: {title: Many threads, require: [many], support: {many: 0.8}}
 """,
     """
+tree: busy_fast
+each: [pid]
+symptom: {when: "process_threads > 60 and process_threads < 100", clear: "process_threads < 50", for: 10s, suspicion: true}
+checks: []
+causes: {}
+""",
+    """
 tree: calm
 symptom: {when: "host_load1 > 4", severity: notice}
 checks: [{id: loaded, expr: "host_load1 > 4"}]
@@ -68,7 +75,7 @@ class FakeAgent:
     def pin(self, pids: Iterable[int], by: str) -> None:
         self.pinned[by] = list(pids)
 
-    async def diagnose(self, request: Request, progress: Callable[[str], None], *, limits: Limits) -> JsonObject:
+    async def diagnose(self, request: Request, progress: Callable[[str], None], *, limits: Limits, symptom: str) -> JsonObject:
         self.asked.append((request, limits))
         await self.clock.sleep(self.takes)
         if isinstance(self.answer, Exception):

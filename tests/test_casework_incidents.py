@@ -17,7 +17,7 @@ from agent.host.beside import beside
 from agent.incidents import tables
 from agent.incidents.desk import Desk
 from agent.store.state import State
-from tests.test_casework import Host, running
+from tests.test_casework import Host, found, running
 
 OWN = os.getpid()
 """A process that is there: whether one has ended meanwhile is asked of the host."""
@@ -65,6 +65,29 @@ async def test_nobody_waits_for_a_cause_that_is_not_looked_for(host: Host, desk:
     host.load, host.threads[7] = 9.0, 200.0
     await host.live(40)
     assert [i.ready for i in desk.book.open] == [True, True]
+
+
+async def test_a_suspicion_is_an_incident_once_a_look_has_proven_it(host: Host, desk: Desk) -> None:
+    """It is told as if it had just fired, with its cause, and ends like any other."""
+    host.threads[7] = 80.0
+    await host.live(15)
+    assert not desk.book.open
+    await host.live(15)
+    [incident] = desk.book.open
+    assert (incident.phase, incident.ready, [c.tree for c in incident.complaints]) == ("diagnosed", True, ["busy_fast"])
+    host.threads[7] = 10.0
+    await host.live(20)
+    assert not desk.book.open
+
+
+async def test_a_suspicion_that_nothing_proves_is_nobodys_trouble(host: Host, desk: Desk) -> None:
+    """It was looked into, once; there is no incident and no answer to show."""
+    host.agent.answer = found(severity="notice")
+    host.threads[7] = 80.0
+    await host.live(120)
+    assert len(host.agent.asked) == 1
+    assert not desk.book.incidents
+    assert not host.work.diagnoses
 
 
 async def test_what_was_not_looked_into_before_a_restart_is_now(host: Host, desk: Desk) -> None:

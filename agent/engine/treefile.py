@@ -13,7 +13,7 @@ SeverityWord = Literal["notice", "warning", "critical"]
 
 @dataclass(frozen=True)
 class SymptomFile:
-    """``symptom:`` of a tree: when it fires, and when it is over."""
+    """``symptom:`` of a tree: when it fires, and when it is over. A ``suspicion`` is told only if a look proves a cause."""
 
     when: Text
     clear: Text | None = None
@@ -21,6 +21,7 @@ class SymptomFile:
     keep_for: Seconds = 0.0
     on_missing: Literal["hold", "alert"] = "hold"
     severity: SeverityWord = "warning"
+    suspicion: bool = False
 
 
 @dataclass(frozen=True)

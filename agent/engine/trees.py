@@ -47,7 +47,10 @@ class Catalog:
 
 @dataclass(frozen=True)
 class Symptom:
-    """When a tree is worth walking. ``for_`` and ``keep_for`` are seconds."""
+    """When a tree is worth walking. ``for_`` and ``keep_for`` are seconds.
+
+    A ``suspicion`` makes no incident by itself: the daemon looks closer, and it becomes one if that names a cause.
+    """
 
     when: Compiled
     clear: Compiled | None = None
@@ -55,6 +58,7 @@ class Symptom:
     keep_for: float = 0.0
     on_missing: Literal["hold", "alert"] = "hold"
     severity: Severity = Severity.WARNING
+    suspicion: bool = False
 
 
 @dataclass(frozen=True)

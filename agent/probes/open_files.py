@@ -51,6 +51,9 @@ class Probe:
         answer("fd_limit", "", "That process's limit on open descriptors"),
         answer("fd_growth", "per second", "Descriptors added per second between the two readings"),
         answer("fd_top_share", "ratio", "Share of the descriptors that point at the commonest target"),
+        answer(
+            "fd_same_file_share", "ratio", "Share of the descriptors that point at the commonest file, sockets and pipes left out"
+        ),
         answer("fd_deleted", "", "Descriptors that point at deleted files"),
     )
 
@@ -141,5 +144,7 @@ def judge(processes: Sequence[Descriptors]) -> Found:
     found.put("fd_growth", growth, words, culprits)
     top = f"{culprits[0].detail} are {culprits[0].name}" if culprits else ""
     found.put("fd_top_share", culprits[0].share if culprits else None, top, culprits)
+    files = [one for one in culprits if one.name.startswith("/")]
+    found.put("fd_same_file_share", (files[0].share or 0.0) if files else 0.0, top if files[:1] == culprits[:1] else "", files)
     found.put("fd_deleted", float(sum(target.endswith(" (deleted)") for target in worst.targets)))
     return found

@@ -1,0 +1,93 @@
+"""Suspicions: symptoms of trees marked ``suspicion: true``, kept from everybody until a closer look has proven a cause.
+
+A fast path sees in a minute what can be proven only in an hour, or by a look: growth, connections that wait. Most of what it sees
+is healthy (a start, a warm-up, a burst), so it opens no incident and tells nobody. The daemon looks closer, seldom enough that
+this costs next to nothing, and where the look names a cause of the tree's topic the symptom is told like any other.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+
+from agent.engine.evaluate import Key, Transition
+from agent.engine.trees import RuleSet
+from agent.model import JsonObject
+
+PACE_S = 3600.0
+LOOKS = 8
+"""Looks for suspicions in ``PACE_S``, on the whole host: a rule that is too broad must not make the agent the problem."""
+LOOK_AGAIN_S = 1800.0
+"""A suspicion that stands is looked into again after that long: what it was is not what it must stay."""
+
+
+@dataclass
+class _Held:
+    """One suspicion that stands; ``looked`` is when it was last looked into (monotonic seconds)."""
+
+    change: Transition
+    looked: float | None = None
+
+
+@dataclass
+class Suspicions:
+    """Which suspicions stand and which are proven; see the module."""
+
+    _held: dict[Key, _Held] = field(default_factory=dict)
+    _proven: set[Key] = field(default_factory=set)
+    _looks: deque[float] = field(default_factory=deque)
+
+    def know(self, rules: RuleSet, keys: Iterable[Key]) -> None:
+        """What people were told of before a restart stays told."""
+        self._proven |= {key for key in keys if _is_suspicion(rules, key[0])}
+
+    def sift(self, rules: RuleSet, transitions: Sequence[Transition]) -> list[Transition]:
+        """A round's changes without those of suspicions that nothing has proven yet."""
+        return [change for change in transitions if not _is_suspicion(rules, change.tree) or self._heard(change)]
+
+    def _heard(self, change: Transition) -> bool:
+        key = change.tree, change.labels
+        over = change.to in ("resolved", "gone")
+        if key in self._proven:
+            if over:
+                self._proven.discard(key)
+            return True
+        if change.to == "firing":
+            self._held[key] = _Held(change)
+        elif over:
+            self._held.pop(key, None)
+        return False
+
+    def due(self, now: float) -> Transition | None:
+        """The suspicion to look into next, oldest first, if any may be looked into now; it counts as looked into."""
+        while self._looks and now - self._looks[0] >= PACE_S:
+            self._looks.popleft()
+        if len(self._looks) >= LOOKS:
+            return None
+        for held in self._held.values():
+            if held.looked is None or now - held.looked >= LOOK_AGAIN_S:
+                held.looked = now
+                self._looks.append(now)
+                return held.change
+        return None
+
+    def proven(self, key: Key, diagnosis: JsonObject) -> Transition | None:
+        """The beginning of a suspicion that still stands and that a diagnosis bears out; it is told from now on."""
+        held = self._held.get(key)
+        if held is None or not any(bears_out(key[0], cause) for cause in diagnosis["causes"]):
+            return None
+        del self._held[key]
+        self._proven.add(key)
+        return held.change
+
+
+def bears_out(tree: str, cause: JsonObject) -> bool:
+    """Whether a cause is what a suspicion was about: of its topic, worth telling, and somebody's in particular, not the host's."""
+    topic = str(cause["id"]).partition(".")[0]
+    return topic == tree.partition("_")[0] and cause["severity"] != "notice" and cause["target"].get("pid") is not None
+
+
+def _is_suspicion(rules: RuleSet, tree: str) -> bool:
+    known = rules.trees.get(tree)
+    return known is not None and known.symptom.suspicion

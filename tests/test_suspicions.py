@@ -1,0 +1,106 @@
+"""Suspicions: nobody hears of one until a look has proven it; looks are few."""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+import pytest
+
+from agent.engine.evaluate import Transition
+from agent.model import JsonObject, Labels, Severity, labels
+from agent.suspicions import LOOK_AGAIN_S, LOOKS, PACE_S, Suspicions, bears_out
+from tests.fakes.rules import rule_set
+
+RULES = rule_set(
+    """
+tree: busy
+each: [pid]
+symptom: {when: "process_threads > 100", severity: warning}
+checks: [{id: many, expr: "process_threads > 100"}]
+causes:
+  busy.threads: {title: Many threads, require: [many], support: {many: 0.8}}
+""",
+    """
+tree: busy_fast
+each: [pid]
+symptom: {when: "process_threads > 50", suspicion: true}
+checks: []
+causes: {}
+""",
+)
+To = Literal["pending", "firing", "resolved", "gone", "ok", "missing", "data_back"]
+
+
+def change(to: To, tree: str = "busy_fast", pid: int = 7) -> Transition:
+    """One change of a symptom."""
+    return Transition(100.0, tree, labels(pid=pid), to, 90.0, Severity.WARNING, text="process_threads = 60 > 50")
+
+
+def key(pid: int = 7) -> tuple[str, Labels]:
+    """The suspicion's."""
+    return "busy_fast", labels(pid=pid)
+
+
+def found(id: str = "busy.threads", severity: str = "warning", pid: int | None = 7) -> JsonObject:
+    """As much of a diagnosis as is looked at."""
+    cause: dict[str, Any] = {"id": id, "severity": severity, "target": {"pid": pid}}
+    return {"causes": [cause]}
+
+
+def test_a_symptom_is_heard_and_a_suspicion_is_not() -> None:
+    """Only what is no suspicion goes on to incidents."""
+    both = [change("firing", "busy"), change("firing")]
+    assert Suspicions().sift(RULES, both) == [both[0]]
+
+
+def test_what_a_look_proves_is_told_from_its_beginning_to_its_end() -> None:
+    """The beginning is handed out once, later changes are heard, and after its end all begins anew."""
+    kept = Suspicions()
+    kept.sift(RULES, [change("firing")])
+    assert kept.due(0.0) == change("firing")
+    assert kept.proven(key(), found()) == change("firing")
+    assert kept.proven(key(), found()) is None
+    over = [change("missing"), change("resolved")]
+    assert kept.sift(RULES, over) == over
+    assert kept.sift(RULES, [change("firing"), change("resolved")]) == []
+
+
+def test_a_suspicion_that_was_over_before_the_look_ended_is_not_told() -> None:
+    """Nothing stands any more that could be an incident."""
+    kept = Suspicions()
+    kept.sift(RULES, [change("firing"), change("gone")])
+    assert kept.due(0.0) is None
+    assert kept.proven(key(), found()) is None
+
+
+@pytest.mark.parametrize("diagnosis", [{"causes": []}, found("other.threads"), found(severity="notice"), found(pid=None)])
+def test_another_topic_a_notice_or_the_hosts_trouble_proves_nothing(diagnosis: JsonObject) -> None:
+    """The suspicion stands, and is not told."""
+    kept = Suspicions()
+    kept.sift(RULES, [change("firing")])
+    assert kept.proven(key(), diagnosis) is None
+    assert not any(bears_out("busy_fast", cause) for cause in diagnosis["causes"])
+
+
+def test_one_that_stands_is_looked_into_again_after_a_while() -> None:
+    """Not before: what was healthy a minute ago most likely still is."""
+    kept = Suspicions()
+    kept.sift(RULES, [change("firing")])
+    assert kept.due(0.0) is not None
+    assert kept.due(LOOK_AGAIN_S - 1) is None
+    assert kept.due(LOOK_AGAIN_S) is not None
+
+
+def test_looks_of_the_whole_host_are_few() -> None:
+    """However many processes are suspected, an hour has so many looks; the next hour has its own."""
+    kept = Suspicions()
+    kept.sift(RULES, [change("firing", pid=pid) for pid in range(100)])
+    assert sum(kept.due(float(s)) is not None for s in range(60)) == LOOKS
+    assert kept.due(PACE_S + 60.0) is not None
+
+
+def test_what_was_told_before_a_restart_goes_on_to_be_told() -> None:
+    """Its end must reach the incident it belongs to."""
+    kept = Suspicions()
+    kept.know(RULES, [key(), ("busy", labels(pid=7))])
+    assert kept.sift(RULES, [change("resolved")]) == [change("resolved")]
