@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import textwrap
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
+from agent.host import asread, procs
 from agent.host.text import clean
 
 Json = Mapping[str, Any]
@@ -14,7 +17,6 @@ Paint = Callable[[str, str], str]
 
 CODES = {"red": "31;1", "yellow": "33;1", "green": "32;1", "dim": "2", "bold": "1", "cyan": "36"}
 COLOUR_OF = {"critical": "red", "warning": "yellow", "ok": "green", "notice": "cyan", "unknown": "yellow"}
-MAX_SOURCE = 2 << 20
 EVIDENCE_LINES = 6
 SHOWN_OPEN = 4
 
@@ -96,7 +98,7 @@ class _Page:
         self.lines.append(f"{self.paint(mark, COLOUR_OF[c['severity']])}  {self.paint(c['id'], 'bold')}   {sure}")
         self._wrap(f"{clean(c['title'], 200)}: {_target(c['target'])}", "  ")
         for culprit in c["culprits"][:4]:
-            self._culprit(culprit)
+            self._culprit(culprit, c["target"])
         shown = [e for e in c["evidence"] if e["answer"] == "true"][:EVIDENCE_LINES]
         for number, line in enumerate(shown):
             self._wrap(clean(line["says"], 400), "  Evidence  " if number == 0 else "            ", "            ")
@@ -111,7 +113,7 @@ class _Page:
         for artifact in c["artifacts"]:
             self.lines.append(f"  {artifact['kind']:<9} {clean(artifact['path'], 300)}")
 
-    def _culprit(self, c: Json) -> None:
+    def _culprit(self, c: Json, target: Json) -> None:
         if c.get("file"):
             place = f"{clean(c['file'], 200)}:{c['line']}" if c.get("line") else clean(c["file"], 200)
             head = f"{place} in {clean(c['function'], 100)}" if c.get("function") else place
@@ -120,7 +122,7 @@ class _Page:
         share = f"   {c['share']:.0%}" if c.get("share") is not None else ""
         detail = f"   {clean(c['detail'], 160)}" if c.get("detail") else ""
         self.lines.append(f"    {self.paint(head, 'bold')}{share}{detail}")
-        for number, text in _excerpt(c):
+        for number, text in _excerpt(c, target):
             marker = ">" if number == c["line"] else " "
             line = f"      {marker} {number:>4} | {text}"
             self.lines.append(self.paint(line[: self.width], "cyan" if marker == ">" else "dim"))
@@ -199,20 +201,28 @@ def _unchecked(n: Json) -> str:
     return f"{n['id']}: {n['because']}" + (f" → {n['try']}" if n["try"] else "")
 
 
-def _excerpt(c: Json) -> list[tuple[int, str]]:
-    """Three source lines around the culprit, where the file can be read here; nothing otherwise."""
+def _excerpt(c: Json, target: Json) -> list[tuple[int, str]]:
+    """Three source lines around the culprit, where the sufferer's user could read them too; nothing otherwise.
+
+    A program may say of itself that it runs in any file there is, and what is shown here ends up in tickets and chats.
+    """
     path, line = c.get("file"), c.get("line")
     if not path or not line or not os.path.isabs(path):
         return []
-    pid = c.get("pid")
-    for candidate in ([f"/proc/{pid}/root{path}"] if pid else []) + [path]:
-        try:
-            if not os.path.isfile(candidate) or os.path.getsize(candidate) > MAX_SOURCE:
-                continue
-            with open(candidate, encoding="utf-8", errors="replace") as source:
-                texts = source.read().splitlines()
-        except OSError:
-            continue
-        window = range(max(1, line - 1), min(len(texts), line + 1) + 1)
-        return [(n, clean(texts[n - 1].expandtabs(4), 160)) for n in window]
-    return []
+    found = (asread.read_soon(reader, path) for reader in _readers(c, target))
+    texts = next((content for content in found if content is not None), b"").decode("utf-8", "replace").splitlines()
+    window = range(max(1, line - 1), min(len(texts), line + 1) + 1)
+    return [(n, clean(texts[n - 1].expandtabs(4), 160)) for n in window]
+
+
+def _readers(c: Json, target: Json) -> Iterator[asread.Reader]:
+    """The process that was blamed or suffers, in its own root and, if it is in no container, in ours; its user if it is gone."""
+    pid, start = c.get("pid") or target.get("pid"), target.get("start_time")
+    other = pid is None or (pid == target.get("pid") and start is not None and not procs.still(pid, start))
+    reader = asread.of_user(target.get("user"))
+    if pid is not None and not other:
+        with contextlib.suppress(OSError, ValueError, IndexError):
+            reader = asread.of_process(pid)
+            yield reader
+    if not target.get("container"):
+        yield replace(reader, root="/")

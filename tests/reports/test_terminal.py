@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import pwd
 import re
 import unicodedata
 from pathlib import Path
@@ -94,15 +96,32 @@ def test_the_root_cause_comes_first_then_the_line_then_why() -> None:
     assert "not this" not in text
 
 
+def shown(path: Path | str, **target: Any) -> str:
+    """The text for a culprit in that file, of this very process unless said otherwise."""
+    whom = {"kind": "process", "name": "python", "pid": os.getpid(), "user": "ml"} | target
+    return render(diagnosis(cause(culprits=[culprit(file=str(path), line=2)], target=whom)))
+
+
 def test_the_blamed_line_is_shown_where_it_can_be_read(tmp_path: Path) -> None:
     """With its neighbours and a mark."""
     source = tmp_path / "app.py"
     source.write_text("cache = {}\ndef remember(x): cache[x] = x\n\tkeep()\x1b[2J\n")
-    text = render(diagnosis(cause(culprits=[culprit(file=str(source), line=2)])))
+    text = shown(source)
     assert "      >    2 | def remember(x): cache[x] = x" in text
     assert "           1 | cache = {}" in text
     assert "\x1b" not in text
-    assert ">" not in render(diagnosis(cause(culprits=[culprit(file="/nowhere/app.py", line=2)])))
+    assert ">" not in shown("/nowhere/app.py")
+
+
+def test_a_process_that_is_gone_shows_what_its_user_may_read(tmp_path: Path) -> None:
+    """Its pid may be another's by now; a user that is not known here may read what everybody may."""
+    source = tmp_path / "app.py"
+    source.write_text("a\nsecret\n")
+    source.chmod(0o600)
+    me = pwd.getpwuid(os.geteuid()).pw_name
+    assert "> " in shown(source, start_time=1.0, user=me)
+    assert "secret" not in shown(source, start_time=1.0, user="nobody-knows-me")
+    assert "secret" not in shown(source, start_time=1.0, user=me, container="4f3a")
 
 
 def test_text_from_outside_cannot_forge_a_line_or_reach_the_terminal() -> None:
