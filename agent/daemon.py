@@ -99,9 +99,10 @@ class Daemon:
             loop.add_signal_handler(number, self._end, number.name)
         loop.add_signal_handler(signal.SIGHUP, self._hangup.set)
         try:
-            await self._socket.start()
+            await self._socket.claim()
             await self.state.open()
             await self.casework.begin()
+            await self.alerting.open()
             host, port = await self._server.start(self.config.listen, self._insecure)
             self._address = f"http://{f'[{host}]' if ':' in host else host}:{port}/metrics"
             await self._work(ready)
@@ -123,6 +124,7 @@ class Daemon:
                 group.create_task(self._reloads(), name="reload"),
                 *(group.create_task(organ.run(), name=organ.name) for organ in self.organs),
             ]
+            await self._socket.start()
             log.info("anfl-agent %s watches this host: %d trees, %s", __version__, len(self.agent.rules.trees), self._address)
             self._notify.ready(f"{len(self.agent.rules.trees)} trees, {self._address}")
             ready(self._address)
@@ -225,6 +227,8 @@ class Daemon:
 
     async def diagnose(self, asked: JsonObject, progress: Callable[[str], None]) -> JsonObject:
         """One diagnosis for a caller of the socket."""
+        if self._stop.is_set():
+            raise _stopped()
         task = asyncio.get_running_loop().create_task(self._diagnose(asked, progress), name="asked")
         self._asked.add(task)
         task.add_done_callback(self._asked.discard)
@@ -233,7 +237,7 @@ class Daemon:
         except asyncio.CancelledError:
             if not self._stop.is_set():  # the caller hung up
                 raise
-            raise AgentError("the agent was stopped", help="ask again, or use --local", exit_code=3) from None
+            raise _stopped() from None
 
     async def _diagnose(self, asked: JsonObject, progress: Callable[[str], None]) -> JsonObject:
         request = Request(**{**asked, "trees": tuple(asked.get("trees", ()))})
@@ -277,6 +281,10 @@ class Daemon:
             ],
             "diagnoses": list(self.casework.diagnoses)[-DIAGNOSES_IN_STATUS:],
         }
+
+
+def _stopped() -> AgentError:
+    return AgentError("the agent was stopped", help="ask again, or use --local", exit_code=3)
 
 
 def _looks_at_all() -> bool:

@@ -75,6 +75,7 @@ def state_of(path: str) -> State:
 async def alerting(state: State, folder: str, receivers: tuple[Receiver, ...], settings: Alerts) -> AsyncIterator[Alerting]:
     """Alerting at work beside a block."""
     made = Alerting(settings, receivers, folder, state, SystemClock(), host="bench")
+    await made.open()
     task = asyncio.get_running_loop().create_task(made.run())
     try:
         yield made

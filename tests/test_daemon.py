@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import signal
 import socket
@@ -18,7 +19,12 @@ import pytest
 from prometheus_client.openmetrics.parser import text_string_to_metric_families as openmetrics
 from prometheus_client.parser import text_string_to_metric_families as plain
 
+from agent.config import load
+from agent.daemon import Daemon
+from agent.engine.evaluate import JudgeState
 from agent.host import agentsock
+from agent.host.lane import aside
+from agent.incidents.desk import Desk
 
 TREE = """\
 tree: looked
@@ -253,3 +259,23 @@ def test_an_incident_outlives_a_kill(agent: Running) -> None:
     assert over["ending"] == "gone"
     assert [e["what"] for e in agentsock.get(agent.socket, "/v1/incident?id=1")["timeline"]].count("opened") == 1
     agent.down()
+
+
+def test_nobody_is_answered_before_what_was_kept_is_read(agent: Running, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An acknowledgement that came in between was said to be kept, and was lost."""
+    opened, asked = Desk.open, list[asyncio.Future[Any]]()
+
+    async def slow(self: Desk) -> JudgeState:
+        asked.append(asyncio.ensure_future(aside(lambda: agentsock.get(agent.socket, "/v1/status"))))
+        asked[0].add_done_callback(lambda _: os.kill(os.getpid(), signal.SIGTERM))
+        await asyncio.sleep(0.5)
+        assert not asked[0].done()
+        return await opened(self)
+
+    async def main() -> Any:
+        await daemon.run()
+        return await asked[0]
+
+    monkeypatch.setattr(Desk, "open", slow)
+    daemon = Daemon(load(str(agent.config), {}))
+    assert asyncio.run(main())["schema"] == "anfl.status/1"

@@ -97,11 +97,13 @@ class Alerting:
         made = (config.alerts, config.receivers, config.state_dir, state, clock)
         return Alerting(*made, sink=sink, healthy=healthy)
 
-    async def run(self) -> None:
-        """Until cancelled; the state must be open."""
+    async def open(self) -> None:
+        """Read what was kept, before anybody asks for a change; the state must be open."""
         await self.courier.open()
-        names = ", ".join(self.courier.addresses) or "nobody"
-        log.debug("alerts go to %s", names)
+        log.debug("alerts go to %s", ", ".join(self.courier.addresses) or "nobody")
+
+    async def run(self) -> None:
+        """Until cancelled; must be open."""
         async with asyncio.TaskGroup() as group:
             group.create_task(self.courier.run(), name="courier")
             group.create_task(self.keepers.run(), name="keepers")

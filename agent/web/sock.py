@@ -14,13 +14,13 @@ from aiohttp import web
 from agent.errors import AgentError
 from agent.web import peer
 from agent.web.api import Api, Backend
-from agent.web.guard import Guarded, Routes
+from agent.web.guard import MAX_CONNECTIONS, Guarded, Routes
 
 PROBE_S = 1.0
 
 
 class AgentSocket:
-    """The agent's socket, there from ``start`` to ``stop``.
+    """The agent's socket, there from ``claim`` to ``stop``; who connects before ``start`` waits until then.
 
     ``everyone`` lets every local user connect (they may ask about their own processes): for the agent of the whole host. Else
     only its own user and the group ``anfl-agent`` get in. ``more`` are routes of other parts than the agent itself.
@@ -31,23 +31,32 @@ class AgentSocket:
         self._everyone = everyone
         self._routes = Api(backend).routes() | (more or {})
         self._runner: web.ServerRunner | None = None
+        self._listening: socket.socket | None = None
         self._inode: tuple[int, int] | None = None
 
-    async def start(self) -> None:
+    async def claim(self) -> None:
         """Open the socket. One that nobody answers on is replaced; AgentError if another agent does, or it cannot be made."""
         try:
-            listening = await self._bind()
+            self._listening = await self._bind()
         except OSError as error:
             raise AgentError(f"cannot open the socket {self.path}: {error.strerror}", help="set 'socket' in config.yaml") from None
+
+    async def start(self) -> None:
+        """Answer: when the parts that are asked are at work, and no sooner. Claims the socket if that was not done."""
+        if self._listening is None:
+            await self.claim()
+        assert self._listening is not None
         self._runner = web.ServerRunner(Guarded(self._routes, lambda path, status: None), shutdown_timeout=2.0)
         await self._runner.setup()
-        await web.SockSite(self._runner, listening).start()
+        await web.SockSite(self._runner, self._listening).start()
 
     async def stop(self) -> None:
         """Close and remove the socket, unless somebody else's stands in its place by now."""
-        if self._runner is None:
+        if self._listening is None:
             return
-        await self._runner.cleanup()
+        if self._runner is not None:
+            await self._runner.cleanup()
+        self._listening.close()
         with contextlib.suppress(OSError):
             if _inode(self.path) == self._inode:
                 os.unlink(self.path)
@@ -68,6 +77,7 @@ class AgentSocket:
             self._open_to_group()
             os.chmod(self.path, 0o666 if self._everyone else 0o660)
             self._inode = _inode(self.path)
+            listening.listen(MAX_CONNECTIONS)
         except OSError:
             listening.close()
             raise

@@ -101,9 +101,9 @@ async def running(
 @contextlib.asynccontextmanager
 async def going(host: Host) -> AsyncIterator[None]:
     """Alerting runs beside a block."""
+    await host.alerting.open()
     task = asyncio.get_running_loop().create_task(host.alerting.run())
     try:
-        await host.until(lambda: bool(host.alerting.courier.addresses) or task.done())
         yield
     finally:
         task.cancel()

@@ -229,3 +229,26 @@ def test_a_missing_or_stale_agent_is_said_with_its_mend(tmp_path: Path) -> None:
     with pytest.raises(Unavailable, match="left its socket behind"):
         agentsock.get(str(path), "/v1/status")
     assert not agentsock.answers(str(path))
+
+
+async def test_who_asks_too_early_waits_until_it_is_answered(tmp_path: Path) -> None:
+    """What is asked before the parts have read what was kept would be lost; a second agent is refused all the same."""
+    door = Door(tmp_path / "agent.sock")
+    await door.socket.claim()
+    asked = asyncio.ensure_future(door.ask("GET", "/v1/status"))
+    with pytest.raises(AgentError, match="another agent answers"):
+        await AgentSocket(door.path, FakeBackend()).claim()
+    await asyncio.sleep(0.1)
+    assert not asked.done()
+    await door.socket.start()
+    assert await asked == [door.backend.status()]
+    await door.socket.stop()
+    door._lane.close()
+
+
+async def test_a_socket_that_was_only_claimed_goes_too(tmp_path: Path) -> None:
+    """The start failed between."""
+    door = AgentSocket(str(tmp_path / "agent.sock"), FakeBackend())
+    await door.claim()
+    await door.stop()
+    assert not (tmp_path / "agent.sock").exists()
