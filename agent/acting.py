@@ -20,6 +20,7 @@ from agent.app import Agent
 from agent.config import Config, settings
 from agent.errors import AgentError, ConfigError, Problem, Problems, Unavailable
 from agent.host import nvml
+from agent.host.keyfile import Keyring
 from agent.host.lane import Stalled, aside
 from agent.host.reach import Action, Reach, WillNot
 from agent.host.run import run
@@ -28,6 +29,7 @@ from agent.model import JsonObject, Metric, Sample, Target
 from agent.playbookview import View
 from agent.remedy import tables
 from agent.remedy.carry import Carrier
+from agent.remedy.links import Links
 from agent.remedy.model import House
 from agent.remedy.playbook import ActionSpec, Playbook, load_playbooks
 from agent.remedy.propose import Key
@@ -172,7 +174,14 @@ def build(config: Config, shelf: Shelf, agent: Agent, desk: Desk, state: State) 
         return tables.house(at, now, state.losses, "" if state.health.mode == "file" else state.health.trouble or "no disk")
 
     carrier = Carrier(state, view, agent.clock, make, reach, house)
-    return Remedy(state, shelf.playbooks, config.playbooks.ceiling, view, agent.clock, carrier)
+    links = Links(config.playbooks.url, keyring(config)) if config.playbooks.url else None
+    return Remedy(state, shelf.playbooks, config.playbooks.ceiling, view, agent.clock, carrier, links)
+
+
+def keyring(config: Config) -> Keyring:
+    """The key of this installation: it seals the audit and signs links."""
+    given = config.playbooks
+    return Keyring(os.path.join(config.state_dir, "playbooks.key"), given.key_file, given.key_credential)
 
 
 def _converted(kind: Any, given: Mapping[str, Any]) -> dict[str, Any]:

@@ -32,15 +32,18 @@ from agent.incidents.desk import Desk
 from agent.model import Collector, JsonObject, Metric, View
 from agent.organ import Organ
 from agent.remedy import tables as remedy_tables
+from agent.remedy.approvers import Approvers
 from agent.store.state import Room, State
 from agent.watch import Watch
 from agent.web.alerts import AlertsApi
+from agent.web.approve import ApprovalPage
 from agent.web.incidents import IncidentsApi
 from agent.web.metrics import OwnCounters
 from agent.web.page import Page
 from agent.web.playbooks import PlaybooksApi
 from agent.web.server import MetricsServer
 from agent.web.sock import AgentSocket
+from agent.web.voices import Voices
 
 log = logging.getLogger("anfl.daemon")
 
@@ -75,9 +78,11 @@ class Daemon:
         sources: list[Collector | Organ] = [*self.agent.collectors.values(), *self.organs]
         metrics: list[Metric] = [*Watch.metrics, *State.metrics, *(m for source in sources for m in source.metrics)]
         self.page = Page(self.agent.ring, metrics, self._own.render, self._own.rendered)
-        self._server = MetricsServer(self.page, self._own, self._health)
+        approvers = Approvers(config.playbooks.approvers)
+        form = ApprovalPage(self.acting, self.state, self.agent.clock, approvers, config.playbooks.url)
+        self._server = MetricsServer(self.page, self._own, self._health, hosts=form.hosts, more=form.routes())
         more = IncidentsApi(self.desk, self.state).routes() | AlertsApi(self.alerting.answers).routes()
-        more |= PlaybooksApi(self.acting, self.desk, self.state, self.agent.clock).routes()
+        more |= PlaybooksApi(self.acting, self.desk, self.state, self.agent.clock, Voices(approvers)).routes()
         self._socket = AgentSocket(config.socket, self, everyone=_looks_at_all(), more=more)
         self._notify = Notifier()
         self._stop = asyncio.Event()

@@ -124,9 +124,9 @@ class View:
         same = seen.start_time is not None and await aside(lambda: procs.still(pid, seen.start_time or 0.0))
         return known if same else None
 
-    async def call(self, run: Run, kind: Literal["asked", "given_up"], text: str) -> None:
+    async def call(self, run: Run, kind: Literal["asked", "given_up"], text: str, link: str = "") -> None:
         """An event of the incident, which alerts send."""
-        await self._desk.plea(self._desk.survivor(self._desk.book, run.incident), kind, text)
+        await self._desk.plea(self._desk.survivor(self._desk.book, run.incident), kind, text, link)
 
     async def note(self, run: Run, what: str, *, begins: bool) -> None:
         """Into the incident's timeline."""

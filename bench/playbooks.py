@@ -113,7 +113,7 @@ class World:
         """Nobody is asked for."""
         return None
 
-    async def call(self, run: Run, kind: str, text: str) -> None:
+    async def call(self, run: Run, kind: str, text: str, link: str = "") -> None:
         """Nobody is there."""
 
     def told(self, run: Run) -> JsonObject:

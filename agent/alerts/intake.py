@@ -85,6 +85,7 @@ def _body(incident: Incident, root: Mapping[str, Any]) -> JsonObject:
         "symptoms": [c.text for c in incident.complaints if c.text][:EVIDENCE],
         "impact": impact_text(incident.impact),
         "plea": incident.plea,
+        "plea_link": incident.plea_link,
     }
 
 

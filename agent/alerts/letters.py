@@ -46,6 +46,8 @@ def entry(alert: Alert, mark: Mark, settings: Alerts, host: str) -> JsonObject:
         "culprit": culprit(culprits[0]) if culprits else "",
         "advice": cause.get("advice") or "",
         "command": f"anfl-agent incidents show {alert.id}",
+        "plea": alert.body.get("plea") or "",
+        "plea_link": alert.body.get("plea_link") or "",
         "runbook_url": settings.runbook.replace("{cause}", alert.cause or alert.tree).replace("{tree}", alert.tree),
     }
     made: JsonObject = {

@@ -117,6 +117,7 @@ def _details(alert: Alert, cause: Mapping[str, Any], explains: Sequence[str], se
         "ruled_out": [r["id"] for r in body.get("ruled_out") or []][:RULED_OUT],
         "impact": body.get("impact") or "",
         "plea": body.get("plea") or "",
+        "plea_link": (body.get("plea_link") or "") if alert.status == "firing" else "",
         "advice": cause.get("advice") or "",
         "playbook": cause.get("playbook"),
         "command": body.get("command") or command(alert, cause),

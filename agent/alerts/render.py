@@ -13,6 +13,7 @@ from typing import Any
 Json = Mapping[str, Any]
 MARK = {"critical": "🔴", "warning": "🟠", "notice": "🔵"}
 COLOUR = {"critical": "#b3261e", "warning": "#b06000", "notice": "#1a56a8", "resolved": "#1b7f3b"}
+LINKS = (("Approve or refuse", "plea_link"), ("Runbook", "runbook"), ("Details", "link"))
 _SPECIAL = re.compile(r"([\\`*_\[\]<>~|#])")
 
 
@@ -111,7 +112,7 @@ def _alert(a: Json, told: Json, write: _Plain) -> list[str]:
         ("Next", write.code(a["command"])),
         ("Acknowledged by", write.prose(a["acknowledged"])),
         ("Files", ", ".join(write.code(f["path"]) for f in a["artifacts"])),
-        ("", " · ".join(write.link(w, a[key]) for w, key in (("Runbook", "runbook"), ("Details", "link")) if a[key])),
+        ("", " · ".join(write.link(w, a[key]) for w, key in LINKS if a.get(key))),
     ]
     lines += [f"{name}: {value}{end}" if name else value for name, value in after if value]
     return [*lines, ""]
@@ -171,7 +172,7 @@ def _card(a: Json) -> str:
         ("Next", _code(a["command"])),
         ("Acknowledged", escape(a["acknowledged"])),
         ("Files", "<br>".join(_code(f["path"]) for f in a["artifacts"])),
-        ("Links", " · ".join(_anchor(w, a[key]) for w, key in (("Runbook", "runbook"), ("Details", "link")) if a[key])),
+        ("Links", " · ".join(_anchor(w, a[key]) for w, key in LINKS if a.get(key))),
     ]
     cell = "padding:3px 14px 3px 0;vertical-align:top"
     table = "".join(

@@ -54,16 +54,16 @@ def remedy(book: Book, now: float, number: int, what: str, *, begins: bool) -> S
     draft = Draft(book, now)
     incident = book.incidents.get(number)
     if incident is not None:
-        after = replace(incident, plea="", remedies=max(0, incident.remedies + (1 if begins else -1)))
+        after = replace(incident, plea="", plea_link="", remedies=max(0, incident.remedies + (1 if begins else -1)))
         draft.put(replace(after, phase=phase_of(after)) if after.firing else after)
         draft.note(incident, "remedy begins" if begins else "remedy ends", what)
     return draft.step()
 
 
-def plea(book: Book, now: float, number: int, kind: Literal["asked", "given_up"], text: str) -> Step:
+def plea(book: Book, now: float, number: int, kind: Literal["asked", "given_up"], text: str, link: str = "") -> Step:
     """People are asked to do something about an incident; once it is over nobody is."""
     draft = Draft(book, now)
     incident = book.incidents.get(number)
     if incident is not None and incident.firing:
-        draft.tell(replace(incident, plea=text, pleas=incident.pleas + 1), kind, text)
+        draft.tell(replace(incident, plea=text, plea_link=link, pleas=incident.pleas + 1), kind, text)
     return draft.step()

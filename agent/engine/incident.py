@@ -103,7 +103,8 @@ class Incident:
     ``severity`` is the worst of what is active (of what last was, once over), ``worst`` the worst ever. ``looked`` is when the
     search for the cause last ended; ``causes[0]`` is the root cause. ``episode`` counts openings, ``returns`` holds the times it
     came back; ``calm`` counts seconds known quiet while it flaps. ``leads_to`` are causes the root may bring about.
-    ``plea`` is what people are asked to do about it now, ``pleas`` counts how often they were asked anything.
+    ``plea`` is what people are asked to do about it now, ``plea_link`` where they can answer; ``pleas`` counts how often they
+    were asked anything.
     """
 
     id: int
@@ -134,6 +135,7 @@ class Incident:
     assigned: str = ""
     remedies: int = 0
     plea: str = ""
+    plea_link: str = ""
     pleas: int = 0
     merged_into: int | None = None
 

@@ -127,7 +127,7 @@ def _reopen(draft: Draft, incident: Incident, new: Complaint) -> Incident:
     """A further episode. What was wrong before is in the timeline; the cause known from then holds until it is looked into anew."""
     draft.fresh[incident.id] = "reopened"
     again = replace(incident, phase="open", closed=None, ending="", episode=incident.episode + 1, since=new.onset, complaints=())
-    return replace(again, plea="", acknowledged="", acknowledged_at=None)
+    return replace(again, plea="", plea_link="", acknowledged="", acknowledged_at=None)
 
 
 def _ends(draft: Draft, key: Key, at: float, ending: Ending) -> None:

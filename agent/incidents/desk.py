@@ -154,9 +154,9 @@ class Desk:
         """A playbook begins or ends its work on an incident; returns when that is kept."""
         await self._take_and_keep(remedy(self.book, self._clock.now(), number, what, begins=begins))
 
-    async def plea(self, number: int, kind: Literal["asked", "given_up"], text: str) -> None:
-        """People are asked to do something about an incident: alerts tell them. Returns when that is kept."""
-        await self._take_and_keep(plea(self.book, self._clock.now(), number, kind, text))
+    async def plea(self, number: int, kind: Literal["asked", "given_up"], text: str, link: str = "") -> None:
+        """People are asked to do something about an incident: alerts tell them, with ``link``. Returns when that is kept."""
+        await self._take_and_keep(plea(self.book, self._clock.now(), number, kind, text, link))
 
     def pids(self) -> list[int]:
         """Processes whose symptoms must be seen to end, newest incident first."""

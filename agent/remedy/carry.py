@@ -48,8 +48,8 @@ class Sight(Protocol):
         """The process a cause blames, if it is sure to be there still."""
         ...
 
-    async def call(self, run: Run, kind: Literal["asked", "given_up"], text: str) -> None:
-        """People are to be told, by alerts; returns when that is kept."""
+    async def call(self, run: Run, kind: Literal["asked", "given_up"], text: str, link: str = "") -> None:
+        """People are to be told, by alerts, and where they can answer; returns when that is kept."""
         ...
 
     def told(self, run: Run) -> JsonObject:

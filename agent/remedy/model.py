@@ -84,6 +84,8 @@ class Run:
     again: bool = False  # a step whose end was lost has been done again
     told: bool = False  # people know that it waits for them
     refused: str = ""  # the person who said no
+    proposer: str = "anfl-agent"  # who cannot agree to it
+    nonce: str = ""  # what makes the link of this proposal good once
     closed: bool = False  # what follows from its end was done: the next rung, or people were called
 
     @property

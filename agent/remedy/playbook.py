@@ -10,6 +10,7 @@ from typing import Any, Literal
 
 from agent.errors import Problem, Problems
 from agent.host.reach import Class
+from agent.permission import Role
 from agent.yamlfile import Node, Seconds, Share, Text, did_you_mean, fill, parse
 
 Mode = Literal["dry-run", "propose", "auto"]
@@ -76,11 +77,15 @@ class Limits:
 
 @dataclass(frozen=True)
 class Approval:
-    """Who must agree in mode ``propose``: so many different people with that role, before the proposal expires."""
+    """Who must agree in mode ``propose``: so many different people of at least that role, before the proposal expires.
 
-    role: Literal["operator", "approver", "admin"] = "approver"
+    ``totp``: each with a code of their authenticator, also at the host's own socket.
+    """
+
+    role: Role = "approver"
     count: int = 1
     expires: Seconds = 600.0
+    totp: bool = False
 
 
 @dataclass(frozen=True)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import secrets
 from collections.abc import Iterator, Mapping
 from typing import Any
 
@@ -85,7 +86,8 @@ class Proposer:
         return Run(
             id=0, playbook=playbook.id, digest=playbook.digest, group=playbook.group, incident=incident, cause=cause["id"], key=key,
             target=target, mode=allowed_mode(playbook, self._ceiling), phase=Phase.PROPOSED, created=now, updated=now,
-            expires=now + playbook.approval.expires, rung=rung, quiet=playbook.class_ == "observe",
+            expires=now + playbook.approval.expires, rung=rung,
+            proposer=ITSELF, nonce=secrets.token_urlsafe(12), quiet=playbook.class_ == "observe",
             sufferer=sufferer(cause) if playbook.target.who == "culprit" else None,
             evidence=hashlib.sha256(json.dumps(cause, sort_keys=True).encode()).hexdigest()[:16],
         )  # fmt: skip

@@ -15,10 +15,11 @@ from datetime import UTC, datetime
 
 from agent.errors import AgentError
 from agent.host.clock import Clock
-from agent.host.lane import Stalled
+from agent.host.lane import Stalled, aside
 from agent.model import JsonObject, Kind, Metric, Sample, Series, labels
 from agent.remedy import guard, tables
 from agent.remedy.carry import ITSELF, Carrier, Sight
+from agent.remedy.links import Links
 from agent.remedy.model import ACTING, OVER, Decision, Facts, Phase, Run
 from agent.remedy.outcome import Outcome
 from agent.remedy.playbook import MODES, Mode, Playbook, allowed_mode
@@ -45,7 +46,14 @@ class Remedy:
     )
 
     def __init__(
-        self, state: State, playbooks: Mapping[str, Playbook], ceiling: Mode, sight: Sight, clock: Clock, carrier: Carrier
+        self,
+        state: State,
+        playbooks: Mapping[str, Playbook],
+        ceiling: Mode,
+        sight: Sight,
+        clock: Clock,
+        carrier: Carrier,
+        links: Links | None = None,
     ) -> None:
         self.playbooks = playbooks
         self.ceiling = ceiling
@@ -53,6 +61,7 @@ class Remedy:
         self._sight = sight
         self._clock = clock
         self.carrier = carrier
+        self.links = links
         self._proposer = Proposer(state, playbooks, ceiling, sight, clock)
         self._outcome = Outcome(state, playbooks, sight, clock, carrier, self._proposer)
         self._open: list[Run] = []
@@ -122,6 +131,10 @@ class Remedy:
         playbook = self.playbooks[run.playbook]
         return "; then ".join(self.carrier.action(run, playbook, step).plan() for step in playbook.steps)
 
+    def told(self, run: Run) -> JsonObject:
+        """Its incident as it stands, for whoever decides."""
+        return self._sight.told(run)
+
     # ------------------------------------------------------------------------------------------ one tick
 
     async def tick(self) -> None:
@@ -181,12 +194,23 @@ class Remedy:
             await self._ask(run, playbook, plan)
 
     async def _ask(self, run: Run, playbook: Playbook, plan: str) -> None:
-        """Tell people that it waits for them: once for an incident, however often the same is proposed anew."""
-        mine = (run.playbook, run.incident)
-        if not any(r.told and (r.playbook, r.incident) == mine for r in await self._state.read(tables.runs)):
+        """Tell people that it waits for them: once for an incident and target, however often the same is proposed anew."""
+        mine = (run.playbook, run.incident, run.identity)
+        if not any(r.told and (r.playbook, r.incident, r.identity) == mine for r in await self._state.read(tables.runs)):
             until = datetime.fromtimestamp(run.expires, UTC)
-            await self._sight.call(run, "asked", f"anfl-agent approve {run.id} ({playbook.title}: {plan}), until {until:%H:%M} UTC")
+            more = f"; {', '.join(run.approvals)} agreed, {playbook.approval.count} must" if run.approvals else ""
+            text = f"anfl-agent approve {run.id} ({playbook.title}: {plan}), until {until:%H:%M} UTC{more}"
+            await self._sight.call(run, "asked", text, await self._link(run))
         await self._state.write(lambda to: tables.note(to, run, self._clock.now(), ITSELF, told=True))
+
+    async def _link(self, run: Run) -> str:
+        """Where people can say so without the host; "" if nowhere."""
+        links = self.links
+        try:
+            return "" if links is None else await aside(lambda: links.link(run))
+        except AgentError as error:
+            log.error("no link for run %d: %s", run.id, error)
+            return ""
 
     async def _go(self, run: Run, playbook: Playbook, now: float) -> None:
         mode = self._mode(run, playbook)

@@ -34,6 +34,11 @@ ROOM = Room(
             " body TEXT NOT NULL, hash TEXT NOT NULL)",
             "CREATE TABLE switches (name TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID",
         ),
+        (
+            "CREATE TABLE codes (who TEXT PRIMARY KEY, counter INTEGER NOT NULL, wrong INTEGER NOT NULL, at REAL NOT NULL)"
+            " WITHOUT ROWID",
+            "CREATE TABLE sealed (one INTEGER PRIMARY KEY CHECK (one = 1), seq INTEGER NOT NULL)",
+        ),
     ),
 )
 

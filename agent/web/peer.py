@@ -55,13 +55,17 @@ def person(who: Peer, proc: str = "/proc") -> str:
     Reads files; not for the event loop.
     """
     name = procs.user_name(who.uid)
-    if who.uid != 0:
-        return name
+    behind = login(who, proc) if who.uid == 0 else None
+    return f"{procs.user_name(behind)} as {name}" if behind else name
+
+
+def login(who: Peer, proc: str = "/proc") -> int | None:
+    """The user who logged in and became the caller; None for what no login began. Reads files."""
     try:
-        login = int(read_once(f"{proc}/{who.pid}/loginuid", 32) or b"0")
+        found = int(read_once(f"{proc}/{who.pid}/loginuid", 32) or b"")
     except (OSError, ValueError):  # gone, or a kernel without audit
-        return name
-    return name if login in (0, NO_LOGIN) else f"{procs.user_name(login)} as {name}"
+        return None
+    return None if found == NO_LOGIN else found
 
 
 def group_id() -> int | None:

@@ -1,8 +1,9 @@
 """Playbooks on the unix socket.
 
 ``GET /v1/playbooks``, ``GET /v1/audit[?most=N]`` and ``POST /v1/playbook`` with the fields of :data:`FIELDS`, where verb is
-``approve``, ``deny``, ``undo`` (of a run), ``weigh`` (a playbook for an incident: nothing is done), ``pause``, ``resume``,
-``reset`` (the breaker) or ``fresh`` (lost state is accepted). Only root, the agent's own user and the group ``anfl-agent`` may.
+``approve``, ``deny`` (with a ``code`` where the playbook asks for one), ``undo`` (of a run), ``weigh`` (a playbook for an
+incident: nothing is done), ``pause``, ``resume``, ``reset`` (the breaker) or ``fresh`` (lost state is accepted). Only root,
+the agent's own user and the group ``anfl-agent`` may; approve and deny are for those whom the configuration names, if any.
 """
 
 from __future__ import annotations
@@ -13,14 +14,14 @@ from typing import Any
 from aiohttp import web
 
 from agent.acting import Acting
-from agent.errors import AgentError, UsageError
-from agent.host import procs
+from agent.errors import AgentError, Refused, UsageError
 from agent.host.clock import Clock
 from agent.host.lane import aside
 from agent.host.text import clean
 from agent.incidents.desk import Desk
 from agent.model import JsonObject
 from agent.remedy import answers
+from agent.remedy.approvers import Code, Voice
 from agent.remedy.people import People
 from agent.remedy.runner import Remedy
 from agent.remedy.tables import IllegalEdge
@@ -28,20 +29,23 @@ from agent.store.state import State
 from agent.web import peer
 from agent.web.guard import Routes, refusal, reply
 from agent.web.request import body, caller
+from agent.web.voices import Voices
 
-FIELDS = {"verb", "id", "playbook", "incident", "reason", "for_s"}
+FIELDS = {"verb", "id", "playbook", "incident", "reason", "for_s", "code"}
 PAUSE_MOST_S = 30 * 86400.0
 LONGEST = 500
+SCHEMA = "anfl.playbook-word/1"
 
 
 class PlaybooksApi:
     """The handlers, by route."""
 
-    def __init__(self, acting: Acting, desk: Desk, state: State, clock: Clock) -> None:
+    def __init__(self, acting: Acting, desk: Desk, state: State, clock: Clock, voices: Voices) -> None:
         self._acting = acting
         self._desk = desk
         self._state = state
         self._clock = clock
+        self._voices = voices
 
     @property
     def _remedy(self) -> Remedy:
@@ -60,14 +64,15 @@ class PlaybooksApi:
         }
 
     async def _list(self, request: web.BaseRequest) -> web.StreamResponse:
-        if (no := _refused(caller(request))) is not None:
-            return no
+        who = caller(request)
+        if not who.may(None) and await aside(lambda: self._voices.of(who)) is None:
+            return _refused(who)
         remedy = self._remedy
         return reply(await self._state.read(lambda at: answers.listing(remedy.playbooks, remedy.ceiling, at)))
 
     async def _audit(self, request: web.BaseRequest) -> web.StreamResponse:
-        if (no := _refused(caller(request))) is not None:
-            return no
+        if not caller(request).may(None):
+            return _refused(caller(request))
         said = request.query.get("most", "200")
         if not said.isdecimal() or len(said) > 6:
             raise UsageError("most must be a number")
@@ -77,13 +82,12 @@ class PlaybooksApi:
         told = await body(request)
         if not isinstance(told, dict) or set(told) - FIELDS:
             raise UsageError(f"the body must be an object with {', '.join(sorted(FIELDS))}")
-        if (no := _refused(caller(request))) is not None:
-            return no
-        uid = caller(request).uid
-        who = await aside(lambda: procs.user_name(uid))
+        if told.get("verb") in ("approve", "deny"):
+            return await self._decide(told, caller(request))
+        if not caller(request).may(None):
+            return _refused(caller(request))
+        who = await aside(lambda: peer.person(caller(request)))
         verbs: dict[str, Callable[[JsonObject, str], Awaitable[JsonObject]]] = {
-            "approve": self._approve,
-            "deny": self._deny,
             "undo": self._undo,
             "weigh": self._weigh,
             "pause": self._pause,
@@ -93,17 +97,37 @@ class PlaybooksApi:
         }
         verb = told.get("verb")
         if verb not in verbs:
-            raise UsageError(f"verb must be one of {', '.join(verbs)}")
+            raise UsageError(f"verb must be one of approve, deny, {', '.join(verbs)}")
         try:
-            return reply({"schema": "anfl.playbook-word/1", "verb": verb, **await verbs[verb](told, who)})
+            return reply({"schema": SCHEMA, "verb": verb, **await verbs[verb](told, who)})
         except IllegalEdge as moved:
             return refusal(409, AgentError(str(moved), help="look again: anfl-agent playbooks list"))
 
-    async def _approve(self, told: JsonObject, who: str) -> JsonObject:
-        return {"run": answers.run(await self._people.approve(_number(told, "id"), who))}
+    async def _decide(self, told: JsonObject, who: peer.Peer) -> web.StreamResponse:
+        """Approve or deny: who may is configured, and the kernel says who asks."""
+        voice = await aside(lambda: self._voices.of(who))
+        if voice is None:
+            return refusal(
+                403, Refused("you may not decide about playbooks", help="playbooks.approvers in config.yaml says who may")
+            )
+        number, given = _number(told, "id"), told.get("code")
+        code = await self._code(voice, given) if isinstance(given, str) and given else None
+        try:
+            if told["verb"] == "approve":
+                run = await self._people.approve(number, voice, code)
+            else:
+                run = await self._people.deny(number, voice, _reason(told), code)
+        except Refused as no:
+            return refusal(403, no)
+        except IllegalEdge as moved:
+            return refusal(409, AgentError(str(moved), help="look again: anfl-agent playbooks list"))
+        return reply({"schema": SCHEMA, "verb": told["verb"], "run": answers.run(run)})
 
-    async def _deny(self, told: JsonObject, who: str) -> JsonObject:
-        return {"run": answers.run(await self._people.deny(_number(told, "id"), who, _reason(told)))}
+    async def _code(self, voice: Voice, given: str) -> Code:
+        """Theirs: the kernel has said who it is."""
+        now = self._clock.now()
+        _, code = await aside(lambda: self._voices.approvers.by_code(voice.who, clean(given, 16), now))
+        return code
 
     async def _undo(self, told: JsonObject, who: str) -> JsonObject:
         run, said = await self._people.undo(_number(told, "id"), who)
@@ -145,12 +169,9 @@ class PlaybooksApi:
         return {}
 
 
-def _refused(who: peer.Peer) -> web.StreamResponse | None:
-    if who.may(None):
-        return None
-    return refusal(
-        403, AgentError("playbooks are not yours to see or steer", help=f"ask root or a member of the group {peer.GROUP}")
-    )
+def _refused(who: peer.Peer) -> web.StreamResponse:
+    help = f"ask root or a member of the group {peer.GROUP}"
+    return refusal(403, AgentError("playbooks are not yours to see or steer", help=help))
 
 
 def _number(told: JsonObject, name: str) -> int:

@@ -74,20 +74,32 @@ class MetricsServer:
     """
 
     def __init__(
-        self, page: Page, own: OwnCounters, health: Health, *, hosts: Iterable[str] = (), near: Callable[[str], bool] = _loopback
+        self,
+        page: Page,
+        own: OwnCounters,
+        health: Health,
+        *,
+        hosts: Iterable[str] = (),
+        near: Callable[[str], bool] = _loopback,
+        more: Routes | None = None,
     ) -> None:
         self._page = page
         self._own = own
         self._health = health
         self._hosts = Hosts(hosts)
         self._near = near
+        self._more = more or {}
         self._runner: web.ServerRunner | None = None
         self.server: Guarded | None = None
 
     async def start(self, listen: str = DEFAULT_LISTEN, insecure: bool = False) -> tuple[str, int]:
         """Open the door; the address it has (port 0 picks one). AgentError if the address is taken or is not ours."""
         host, port = parse_listen(listen, insecure)
-        routes: Routes = {("GET", "/metrics"): self._metrics, ("GET", "/healthz"): self._healthz, ("GET", "/"): self._index}
+        routes: Routes = {
+            ("GET", "/metrics"): self._metrics,
+            ("GET", "/healthz"): self._healthz,
+            ("GET", "/"): self._index,
+        } | self._more
         self.server = Guarded({key: self._checked(handler) for key, handler in routes.items()}, self._own.count)
         self._runner = web.ServerRunner(self.server, shutdown_timeout=2.0)
         await self._runner.setup()

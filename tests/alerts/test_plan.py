@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from agent.alerting import Alerts, Escalate, Route
+from agent.alerts import render
 from agent.alerts.model import Outcome
 from agent.alerts.silences import make_silence
 from agent.model import Severity
@@ -392,3 +393,20 @@ def test_what_people_are_asked_is_told_at_once_with_the_command_in_the_title() -
     assert world.got[-1][1]["title"].endswith("anfl-agent approve 12: restart svc@1.service")
     world.live(600)
     assert [reason for _, reason in world.told("a")].count("asked") == 1
+
+
+def test_the_link_to_say_so_goes_along_whole_while_it_is_asked() -> None:
+    """It is neither masked nor broken; once the incident is over it is gone."""
+    link = "https://n1.example/anfl/approve?t=WzEyLCJhYmMtZGVmX2doaWprbG0iLDE3MDAsIjAxMjM0NTY3ODkiXQ.c2lnbmF0dXJlLXNpZ25hdHVyZS1zaWduYXR1cmU"
+    world = World()
+    world.fire()
+    world.live(20)
+    world.change("1", pleas=1, body={"plea": "anfl-agent approve 12", "plea_link": link})
+    world.live(2)
+    told = world.got[-1][1]
+    assert told["alerts"][0]["plea_link"] == link
+    assert f"[Approve or refuse](<{link}>)" in render.markdown(told)
+    assert (f"Approve or refuse: {link}" in render.text(told), f'href="{link}"' in render.html(told)) == (True, True)
+    world.change("1", status="resolved")
+    world.live(600)
+    assert link not in str(world.got[-1][1])

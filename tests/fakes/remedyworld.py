@@ -53,6 +53,7 @@ class World:
     noted: list[tuple[int, bool]] = field(default_factory=list)
     called: list[tuple[int, str, str]] = field(default_factory=list)
     blamed: Target | None = None
+    links: list[str] = field(default_factory=list)
 
     async def facts(self, run: Run, now: float, *, anew: bool = False) -> Facts:
         return replace(self.base, now=now, judged_at=now - 1)
@@ -66,8 +67,9 @@ class World:
     async def culprit(self, cause: JsonObject) -> Target | None:
         return self.blamed
 
-    async def call(self, run: Run, kind: str, text: str) -> None:
+    async def call(self, run: Run, kind: str, text: str, link: str = "") -> None:
         self.called.append((run.incident, kind, text))
+        self.links.append(link)
 
     def told(self, run: Run) -> JsonObject:
         return {"causes": [CAUSE | {"id": run.cause}]}

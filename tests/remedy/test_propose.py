@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from agent.model import Target
+from agent.remedy.approvers import Voice
 from tests.fakes.remedylife import Start
 from tests.fakes.remedyworld import CALM, CAUSE, DIAGNOSIS, KEY, RECYCLE, TARGET
 
@@ -44,7 +45,7 @@ async def test_what_a_person_refused_is_not_proposed_again_for_that_incident(sta
     agent = await start("propose")
     await agent.remedy.diagnosed(DIAGNOSIS, 5, KEY)
     await agent.live(10)
-    await agent.people.deny(1, "alice", "not now")
+    await agent.people.deny(1, Voice("alice"), "not now")
     await agent.clock.advance(1000)
     assert await agent.remedy.diagnosed(DIAGNOSIS, 5, KEY) == []
     assert [r.playbook for r in await agent.remedy.diagnosed(DIAGNOSIS, 6, KEY)] == ["calm"]

@@ -18,6 +18,7 @@ import pytest
 from agent.errors import AgentError, UsageError
 from agent.host.reach import WillNot
 from agent.remedy import tables
+from agent.remedy.approvers import Voice
 from agent.remedy.carry import filled
 from agent.remedy.model import OVER, Phase
 from agent.remedy.playbook import Mode
@@ -103,18 +104,18 @@ async def test_a_proposal_waits_for_a_person_and_dies_with_its_incident(start: S
     await agent.live(5)
     assert await agent.phases() == ["cancelled"]
     with pytest.raises(UsageError, match="does not wait for anybody"):
-        await agent.people.approve(run.id, "alice")
+        await agent.people.approve(run.id, Voice("alice"))
 
 
 async def test_it_goes_when_enough_different_people_agree(start: Start) -> None:
     """One voice twice is one voice."""
     agent = await start("propose", CALM + "approval: {count: 2, expires: 10m}\n", RECYCLE)
     await agent.remedy.diagnosed(DIAGNOSIS, 5, KEY)
-    await agent.people.approve(1, "alice")
+    await agent.people.approve(1, Voice("alice"))
     with pytest.raises(UsageError, match="alice has agreed to run 1 already"):
-        await agent.people.approve(1, "alice")
+        await agent.people.approve(1, Voice("alice"))
     assert await agent.phases() == ["proposed"]
-    await agent.people.approve(1, "bob")
+    await agent.people.approve(1, Voice("bob"))
     await agent.live(5)
     assert (await agent.phases(), agent.world.done) == (["verifying"], ["renice"])
 
@@ -131,7 +132,7 @@ async def test_agreement_is_asked_again_of_the_guard_in_the_tick_of_the_reservat
     """What was right ten minutes ago may be wrong now."""
     agent = await start("propose")
     await agent.remedy.diagnosed(DIAGNOSIS, 5, KEY)
-    await agent.people.approve(1, "alice")
+    await agent.people.approve(1, Voice("alice"))
     agent.world.base = replace(agent.world.base, target_there=False)
     await agent.live(5)
     (run,) = await agent.runs()

@@ -2,23 +2,29 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
+import pyotp
 import pytest
 
 from agent.errors import AgentError
-from agent.host import agentsock
+from agent.host import agentsock, procs
 from agent.host.lane import Lane, aside
 from agent.incidents.desk import Desk
 from agent.model import JsonObject
+from agent.permission import Approver
 from agent.remedy import tables
-from agent.remedy.carry import Carrier
+from agent.remedy.approvers import Approvers, Voice
+from agent.remedy.carry import ITSELF, Carrier
 from agent.remedy.runner import Remedy
 from agent.store.state import State
 from agent.web.playbooks import PlaybooksApi
 from agent.web.sock import AgentSocket
+from agent.web.voices import Voices
+from agent.yamlfile import Text
 from tests.fakes.clock import FakeClock
 from tests.fakes.remedyworld import CALM, DIAGNOSIS, KEY, RECYCLE, World, playbooks
 from tests.web.test_sock import FakeBackend
@@ -27,11 +33,14 @@ from tests.web.test_sock import FakeBackend
 class Door:
     """A socket with playbooks behind it."""
 
-    def __init__(self, folder: Path, state: State, clock: FakeClock, books: Any) -> None:
+    def __init__(self, folder: Path, state: State, clock: FakeClock, books: Any, approvers: Any = (), own: int = -1) -> None:
         self.path, self.state, self.world = str(folder / "agent.sock"), state, World()
         carrier = Carrier(state, self.world, clock, self.world.make, lambda told: None, self.world.house)  # type: ignore[arg-type,return-value]
         self.runner = Remedy(state, books, "propose", self.world, clock, carrier)
-        self.socket = AgentSocket(self.path, FakeBackend(), more=PlaybooksApi(self, Desk(state, clock), state, clock).routes())  # type: ignore[arg-type]
+        self.clock = clock
+        voices = Voices(Approvers(approvers), own=own)
+        api = PlaybooksApi(self, Desk(state, clock), state, clock, voices)  # type: ignore[arg-type]
+        self.socket = AgentSocket(self.path, FakeBackend(), more=api.routes())
         self.lane = Lane("client")
 
     def remedy(self) -> Remedy:
@@ -47,19 +56,30 @@ class Door:
         return await self.ask("POST", "/v1/playbook", body)
 
 
-@pytest.fixture
-async def door(tmp_path: Path) -> AsyncIterator[Door]:
+async def opened(folder: Path, *texts: str, approvers: Any = (), own: int = -1) -> Door:
     """One proposal waits."""
     clock = FakeClock()
-    state = State(str(tmp_path / "state.db"), [tables.ROOM], clock)
+    state = State(str(folder / "state.db"), [tables.ROOM], clock)
     await state.open()
-    made = Door(tmp_path, state, clock, await aside(lambda: playbooks(CALM, RECYCLE)))
+    made = Door(folder, state, clock, await aside(lambda: playbooks(*(texts or (CALM,)), RECYCLE)), approvers, own)
     await made.socket.start()
     await made.runner.diagnosed(DIAGNOSIS, 5, KEY)
+    return made
+
+
+async def closed(door: Door) -> None:
+    """No more."""
+    await door.socket.stop()
+    door.lane.close()
+    await door.state.close()
+
+
+@pytest.fixture
+async def door(tmp_path: Path) -> AsyncIterator[Door]:
+    """As installed."""
+    made = await opened(tmp_path)
     yield made
-    await made.socket.stop()
-    made.lane.close()
-    await state.close()
+    await closed(made)
 
 
 async def test_what_waits_is_listed_and_agreed_to_by_name(door: Door) -> None:
@@ -118,3 +138,37 @@ async def test_what_makes_no_sense_is_refused_and_changes_nothing(door: Door, bo
     with pytest.raises(AgentError):
         await door.ask("POST", "/v1/playbook", body)
     assert [r["phase"] for r in (await door.ask("GET", "/v1/playbooks"))["runs"]] == ["proposed"]
+
+
+async def test_the_agent_itself_cannot_agree(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It proposed it."""
+    door = await opened(tmp_path)
+    monkeypatch.setattr(Voices, "of", lambda self, who: Voice(ITSELF))
+    with pytest.raises(AgentError, match="whoever proposes cannot agree"):
+        await door.say(verb="approve", id=1)
+    assert [r["phase"] for r in (await door.ask("GET", "/v1/playbooks"))["runs"]] == ["proposed"]
+    await closed(door)
+
+
+async def test_who_is_not_configured_cannot_decide(tmp_path: Path) -> None:
+    """Not even root, nor the agent's own user."""
+    door = await opened(tmp_path, approvers=(Approver(user=Text("somebody-else")),))
+    for verb in ("approve", "deny"):
+        with pytest.raises(AgentError, match="you may not decide"):
+            await door.say(verb=verb, id=1)
+    assert (await door.state.read(tables.runs))[0].phase == "proposed"
+    await closed(door)
+
+
+async def test_a_second_factor_is_asked_for_at_the_socket_too(tmp_path: Path) -> None:
+    """Where the playbook says so."""
+    (tmp_path / "secret").write_text("JBSWY3DPEHPK3PXPJBSWY3DPEHPK3PXP\n")
+    me = Approver(user=Text(procs.user_name(os.getuid())), totp_file=str(tmp_path / "secret"))
+    door = await opened(tmp_path, CALM + "approval: {totp: true}\n", approvers=(me,))
+    with pytest.raises(AgentError, match="asks for a code"):
+        await door.say(verb="approve", id=1)
+    with pytest.raises(AgentError, match="is not right"):
+        await door.say(verb="approve", id=1, code="000000")
+    right = pyotp.TOTP("JBSWY3DPEHPK3PXPJBSWY3DPEHPK3PXP").at(int(door.clock.now()))
+    assert (await door.say(verb="approve", id=1, code=right))["run"]["phase"] == "approved"
+    await closed(door)
