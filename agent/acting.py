@@ -44,6 +44,9 @@ SITE_FOLDER = "playbooks.d"
 GIVEN = ("target", "reach")
 """Fields of an action that the agent fills in; no playbook may."""
 READ_AFTER_S = 5.0
+AGAIN_S = 5.0
+WAITING_MOST = 64
+"""Answers for which nothing has been proposed yet."""
 Kinds = Mapping[str, Callable[..., Action]]
 
 
@@ -105,7 +108,8 @@ class Acting:
         self._state = state
         self._remedy: Remedy | None = None
         self._trouble = "the agent is still starting"
-        self._proposing: set[asyncio.Task[None]] = set()
+        self._found: asyncio.Queue[tuple[JsonObject, int, Key]] = asyncio.Queue(WAITING_MOST)
+        self._observing = False
 
     def remedy(self) -> Remedy:
         """The runner. Unavailable while there is none, with the reason."""
@@ -119,30 +123,41 @@ class Acting:
         try:
             shelf = await aside(lambda: read(self._config, self._agent.rules.causes))
         except AgentError as error:
-            self._trouble = str(error)
+            self._trouble, self._observing = str(error), True
             log.error("nothing will be proposed or done: %s", str(error).replace("\n", " · "))
             return
         self._remedy = build(self._config, shelf, self._agent, self._desk, self._state)
-        await self._remedy.run()
+        async with asyncio.TaskGroup() as group:
+            group.create_task(self._remedy.run(), name="playbooks")
+            group.create_task(self._propose(self._remedy), name="propose")
 
     async def end(self, reason: str) -> None:
         """Every edge is on disk already."""
 
     def diagnosed(self, diagnosis: JsonObject, incident: int | None, key: Key | None) -> None:
-        """To be told of every answer; what may help is proposed."""
-        if self._remedy is not None and incident is not None and key is not None:
-            known = self._desk.book.incidents.get(incident)
-            own = {"causes": list(known.causes) if known is not None else []}  # not all that a diagnosis found
-            task = asyncio.get_running_loop().create_task(self._propose(self._remedy, own, incident, key), name="propose")
-            self._proposing.add(task)
-            task.add_done_callback(self._proposing.discard)
-
-    @staticmethod
-    async def _propose(remedy: Remedy, diagnosis: JsonObject, incident: int, key: Key) -> None:
+        """To be told of every answer; what may help is proposed, as soon as the playbooks are read."""
+        if self._observing or incident is None or key is None:
+            return
+        known = self._desk.book.incidents.get(incident)
+        own = {"causes": list(known.causes) if known is not None else []}  # not all that a diagnosis found
         try:
-            await remedy.diagnosed(diagnosis, incident, key)
-        except Stalled as stalled:
-            log.error("nothing was proposed for incident %d: %s", incident, stalled)
+            self._found.put_nowait((own, incident, key))
+        except asyncio.QueueFull:
+            log.error("nothing is proposed for incident %d: %d others wait", incident, WAITING_MOST)
+
+    async def _propose(self, remedy: Remedy) -> None:
+        while True:
+            diagnosis, incident, key = await self._found.get()
+            while True:
+                try:
+                    await remedy.diagnosed(diagnosis, incident, key)
+                except Stalled as stalled:  # what may have been kept all the same is not proposed twice
+                    log.error("nothing is proposed yet for incident %d: %s", incident, stalled)
+                    await self._agent.clock.sleep(AGAIN_S)
+                    continue
+                except Exception:  # one answer that nothing can be proposed for must not end the others' chance
+                    log.exception("nothing is proposed for incident %d", incident)
+                break
 
     def samples(self) -> list[Sample]:
         """The runner's figures."""

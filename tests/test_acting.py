@@ -2,14 +2,30 @@
 
 from __future__ import annotations
 
+import asyncio
+from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 
 from agent import acting, plugins
+from agent.acting import Acting
 from agent.config import Config
+from agent.engine.evaluate import JudgeState
+from agent.engine.incidentbook import Book
 from agent.errors import Problems
+from agent.host.lane import Stalled, aside
+from agent.incidents import tables as incidents
+from agent.incidents.desk import Desk
+from agent.remedy import tables
 from agent.remedy.playbook import CLASSES
+from agent.store.ring import Ring
+from agent.store.state import State
+from tests.fakes.clock import FakeClock
+from tests.fakes.incident import COMPLAINT, INCIDENT
+from tests.fakes.remedyworld import KEY
 
 SOP = {
     "latency": ("3.1 resource optimization", "3.1 cache implementation", "3.1 load balancing"),
@@ -104,3 +120,34 @@ def test_what_is_filled_in_later_is_no_mistake(tmp_path: Path) -> None:
         "steps: [{do: restart_unit, with: {unit: '${target.unit}'}}]\n"
     )
     assert "p" in acting.read(config(tmp_path, text), causes()).playbooks
+
+
+async def test_what_is_found_while_playbooks_are_still_read_is_proposed_all_the_same(tmp_path: Path) -> None:
+    """A diagnosis right after the start, and one that comes while the state does not answer."""
+    clock = FakeClock()
+    state = State(str(tmp_path / "state.db"), [tables.ROOM, incidents.ROOM], clock)
+    await state.open()
+    rules: Any = SimpleNamespace(causes=await aside(causes), trees={})
+    agent: Any = SimpleNamespace(clock=clock, rules=rules, collectors={}, ring=Ring(), judged=JudgeState())
+    desk = Desk(state, clock)
+    desk.book = Book(5, 0.0, {n: replace(INCIDENT, id=n, complaints=(replace(COMPLAINT, over=None),)) for n in (3, 4)})
+    organ = Acting(Config(state_dir=str(tmp_path)), agent, desk, state)
+    organ.diagnosed({}, 3, KEY)
+    task = asyncio.create_task(organ.run())
+    write, stalls = state.write, [Stalled("not now")]
+
+    async def slow(change: Any, timeout: float = 10.0) -> Any:
+        if stalls:
+            raise stalls.pop()
+        return await write(change, timeout)
+
+    state.write = slow  # type: ignore[assignment, method-assign]
+    async with asyncio.timeout(30):
+        while {run.incident for run in await state.read(tables.runs)} != {3, 4}:
+            if await state.read(tables.runs):
+                organ.diagnosed({}, 4, KEY)
+            await clock.advance(1.0)
+            await asyncio.sleep(0.02)
+    task.cancel()
+    await asyncio.gather(task, return_exceptions=True)
+    await state.close()
