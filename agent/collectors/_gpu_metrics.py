@@ -12,7 +12,7 @@ PROCESS = (*GPU, "pid")
 
 GPU_METRICS: tuple[Metric, ...] = (
     gauge("nvml_up", "", "1 if NVML answers, 0 if not (driver not loaded, mismatch, hung)."),
-    gauge("nvml_hung", "", "1 from a call that passed its deadline until NVML answers for that GPU again, else 0."),
+    gauge("nvml_hung", "", "1 from a call past its deadline until NVML answers for that GPU, else 0; none before a first answer."),
     gauge("nvml_library_mismatch", "", "1 if the NVML library on disk and the loaded kernel driver have different versions."),
     counter("nvml_call_seconds_total", "seconds", "Time spent inside NVML calls."),
     counter("nvml_calls_total", "", "NVML calls made."),

@@ -125,7 +125,8 @@ class Collector:
         counters = self._nvml.counters if self._nvml is not None else Counters()
         if reading.up is not None:
             yield Sample(_PLAIN["nvml_up"], float(reading.up))
-        yield Sample(_PLAIN["nvml_hung"], float(reading.hung))
+        if reading.status != "starting" or reading.hung:  # nobody can tell yet
+            yield Sample(_PLAIN["nvml_hung"], float(reading.hung))
         yield Sample(_PLAIN["nvml_library_mismatch"], float(reading.mismatch))
         yield Sample(_PLAIN["nvml_call_seconds_total"], counters.seconds)
         yield Sample(_PLAIN["nvml_calls_total"], float(counters.calls))

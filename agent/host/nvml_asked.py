@@ -10,6 +10,7 @@ import time
 import pynvml
 
 from agent.host import nvml_wire as wire
+from agent.host.nvml_lists import LISTS
 from agent.host.nvml_wire import Beacon
 
 TYPE_CHECKING = False  # typing brings a MiB of modules
@@ -71,7 +72,7 @@ class Asked:
 
     def _make(self, name: str, *args: Any) -> tuple[int, Any]:
         """Make the call: NVML's code and what it returned."""
-        function = getattr(pynvml, name, None)
+        function = LISTS.get(name) or getattr(pynvml, name, None)
         if function is None:
             return wire.FUNCTION_NOT_FOUND, None
         began = time.monotonic()
@@ -81,6 +82,8 @@ class Asked:
         except pynvml.NVMLError as error:
             _raise_for(error.value)
             return error.value, None
+        except UnicodeDecodeError:  # a name that is none
+            return wire.UNKNOWN, None
         finally:
             self._beacon.leave()
             self._tally.calls += 1

@@ -15,6 +15,9 @@ TYPE_CHECKING = False  # typing brings a MiB of modules
 if TYPE_CHECKING:
     from typing import Any
 
+MOST_GPUS = 64
+"""More than any host has; a driver that counts more is asked for each until it knows none of that index."""
+
 
 class Desk:
     """NVML opened once, a handle of each GPU kept. ``skip`` are indexes not to be touched, ``only`` the single one to touch."""
@@ -33,7 +36,7 @@ class Desk:
         """Initialise NVML and list the GPUs; ``over`` with NVML's code where that fails."""
         try:
             self._plain("nvmlInit")
-            about = {"driver": _text(self._plain("nvmlSystemGetDriverVersion")), "nvml": self._version()}
+            about = {"driver": self._version("nvmlSystemGetDriverVersion"), "nvml": self._version("nvmlSystemGetNVMLVersion")}
             self._enumerate()
         except pynvml.NVMLError as error:
             return {"over": error.value}
@@ -83,7 +86,7 @@ class Desk:
             except (Over, Moved, pynvml.NVMLError):
                 raise
             except Exception as error:  # an answer nobody expected from one GPU must not cost the others
-                found[device.uuid] = {"gone": wire.UNKNOWN, "error": f"{type(error).__name__}: {error}"[:200]}
+                found[device.uuid] = {"gone": wire.UNKNOWN, "error": _named(error)}
         self._gone = any("gone" in said for said in (*found.values(), *self._list))
         return found
 
@@ -91,7 +94,7 @@ class Desk:
         """Handles of all GPUs by index, with what does not change about them; one that is lost has only its code."""
         self._devices, self._list = [], []
         self._count = self._plain("nvmlDeviceGetCount")
-        indexes = range(self._count) if self._only is None else [self._only]
+        indexes = range(min(self._count, MOST_GPUS)) if self._only is None else [self._only]
         for index in indexes:
             if index in self._skip:
                 continue
@@ -104,7 +107,13 @@ class Desk:
             except Gone as gone:
                 entry["gone"] = gone.args[0]
             except pynvml.NVMLError as error:
+                if error.value == wire.INVALID_ARGUMENT and self._count > MOST_GPUS:
+                    break
                 entry["gone"] = error.value
+            except Over:
+                raise
+            except Exception as error:  # an answer nobody expected from one GPU must not cost the others
+                entry |= {"gone": wire.UNKNOWN, "error": _named(error)}
             self._list.append(entry)
 
     def _plain(self, name: str, *args: Any, at: int = wire.NO_GPU) -> Any:
@@ -117,10 +126,10 @@ class Desk:
             self._tally.calls += 1
             self._tally.seconds += time.monotonic() - began
 
-    def _version(self) -> str:
+    def _version(self, name: str) -> str:
         try:
-            return _text(self._plain("nvmlSystemGetNVMLVersion"))
-        except pynvml.NVMLError:
+            return _text(self._plain(name))
+        except (pynvml.NVMLError, UnicodeDecodeError):
             return ""
 
     def _with_costs(self, reply: dict[str, Any]) -> dict[str, Any]:
@@ -129,3 +138,7 @@ class Desk:
 
 def _text(raw: Any) -> str:
     return raw.decode("utf-8", "replace") if isinstance(raw, bytes) else str(raw)
+
+
+def _named(error: Exception) -> str:
+    return f"{type(error).__name__}: {error}"[:200]

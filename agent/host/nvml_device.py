@@ -28,6 +28,9 @@ LINK_FIELDS = (208, 211, 215, 219, 221)
 """NVLink 5, each link: receive errors, link integrity, recoveries, effective errors, symbol errors."""
 LINK_COUNT_FIELD = 91
 MOST_LINKS = 36
+MOST_INSTANCES = 64
+"""More than the 7 of today's boards; counts are not believed beyond these."""
+NOT_AVAILABLE = 2**64 - 1
 SM_CLOCK, MEMORY_CLOCK = 1, 2
 SRAM, DRAM, VOLATILE = 7, 2, 0
 INFOROM_EVERY_S = 3600.0
@@ -127,8 +130,11 @@ class Device(Asked):
             self._mig_on = on
             self.forget()
         self._mig = []
-        for slot in range(self.ask("nvmlDeviceGetMaxMigDeviceCount") or 0 if on else 0):
-            handle = self._make("nvmlDeviceGetMigDeviceHandleByIndex", slot)[1]
+        slots = self.ask("nvmlDeviceGetMaxMigDeviceCount") or 0 if on else 0
+        for slot in range(min(slots, MOST_INSTANCES)):
+            code, handle = self._make("nvmlDeviceGetMigDeviceHandleByIndex", slot)
+            if code == wire.INVALID_ARGUMENT:
+                break
             if handle is None:  # an empty slot is no lasting refusal: instances are made while we run
                 continue
             instance = Asked(handle, self.index, self._beacon, self._tally)
@@ -146,8 +152,8 @@ class Device(Asked):
         for kind, name in (("C", "Compute"), ("M", "MPSCompute"), ("G", "Graphics")):
             versions = [(f"nvmlDeviceGet{name}RunningProcesses_v{n}",) for n in (3, 2)]
             for process in self.first(*versions) or ():
-                instance = getattr(process, "gpuInstanceId", None)
-                found.setdefault((process.pid, instance or 0), [process.pid, process.usedGpuMemory, ord(kind)])
+                used = process.usedGpuMemory if process.usedGpuMemory != NOT_AVAILABLE else None
+                found.setdefault((process.pid, process.gpuInstanceId), [process.pid, used, ord(kind)])
         return list(found.values())
 
     def _process_load(self) -> list[list[int]]:
@@ -161,7 +167,8 @@ class Device(Asked):
 
     def _link_states(self) -> dict[str, int] | None:
         if self._links < 0:
-            self._links = min(int(self.fields((LINK_COUNT_FIELD,)).get(str(LINK_COUNT_FIELD), MOST_LINKS)), MOST_LINKS)
+            said = self.fields((LINK_COUNT_FIELD,)).get(str(LINK_COUNT_FIELD), MOST_LINKS)
+            self._links = int(said) if 0 <= said <= MOST_LINKS else MOST_LINKS
         states: dict[str, int] = {}
         for link in range(self._links):
             state = self.ask("nvmlDeviceGetNvLinkState", link)

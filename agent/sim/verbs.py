@@ -94,7 +94,7 @@ def _error(state: State, given: Arguments) -> None:
 
 
 def _garbage(state: State, given: Arguments) -> None:
-    _add(state, "garbage", given, garbage=given.get("value", NOT_AVAILABLE))
+    _add(state, "garbage", given, garbage=int(given.get("value", NOT_AVAILABLE)))
 
 
 def _no_samples(state: State, given: Arguments) -> None:

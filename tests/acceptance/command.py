@@ -7,7 +7,8 @@ import os
 import site
 import subprocess
 import sys
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -53,6 +54,7 @@ class Command:
     home: Path
     python: str = sys.executable
     uid: int | None = None
+    more: Mapping[str, str] = field(default_factory=dict)
 
     def config(self, text: str = "", name: str = "config.yaml") -> Path:
         """Write a configuration file."""
@@ -97,6 +99,7 @@ class Command:
             "XDG_RUNTIME_DIR": f"{home}/run",
             "PYTHONPATH": os.pathsep.join([str(REPO), *site.getsitepackages()]),
             "PYTHONDONTWRITEBYTECODE": "1",
+            **self.more,
         }
 
 

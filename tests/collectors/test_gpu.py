@@ -91,6 +91,16 @@ def test_everything_brought_was_declared(cards: gpu.Collector) -> None:
             assert {name for name, _ in item.series.labels} == declared[item.series.name], item
 
 
+def test_nothing_is_known_while_the_first_answer_is_awaited(host: Host) -> None:
+    """That no call is late yet is not that the driver answers: no series says so."""
+    host.break_("hang")
+    cards = gpu.Collector(library=host.library)
+    found, _ = told(cards)
+    cards.close()
+    assert found["nvml_calls_total",] == 0
+    assert not {("nvml_up",), ("nvml_hung",)} & found.keys()
+
+
 def test_figures_follow_the_gpu(host: Host, cards: gpu.Collector) -> None:
     """In base units, the one GPU's and not the other's."""
     host.put(0, utilization__gpu=87, temperature__gpu=66, power__usage=512.5)

@@ -103,7 +103,7 @@ enum { COMPUTE, GRAPHICS, MPS, EVERY };
 static const unsigned NO_INSTANCE = 0xFFFFFFFF;
 
 static int listed(const struct entry *in, const struct process *p, unsigned type) {
-    return (type == EVERY || whole(&p->type, 1, in->now) == type) && in_instance(p, in->instance, in->now);
+    return (type == EVERY || garbled || whole(&p->type, 1, in->now) == type) && in_instance(p, in->instance, in->now);
 }
 static unsigned instance_id(const struct number *n, double now) {
     return n->kind ? (unsigned)whole(n, 1, now) : NO_INSTANCE;
@@ -112,6 +112,9 @@ static struct process_v2 process(const struct process *p, double now) {
     return (struct process_v2){(unsigned)whole(&p->pid, 1, now), p->memory.kind ? whole(&p->memory, 1, now) : ~0ull,
         instance_id(&p->gpu_instance, now), instance_id(&p->compute_instance, now)};
 }
+
+// How many there are said to be.
+static unsigned told(unsigned found) { return garbled ? (unsigned)junk() : found; }
 
 // Fills at most *count entries of `size` bytes: INSUFFICIENT_SIZE with the number there is if that is too few.
 static int processes(const struct entry *in, unsigned type, unsigned *count, void *out, size_t size) {
@@ -125,7 +128,7 @@ static int processes(const struct entry *in, unsigned type, unsigned *count, voi
         found++;
     }
     int rc = found && (!out || found > *count) ? NVML_INSUFFICIENT_SIZE : NVML_OK;
-    *count = found;
+    *count = told(found);
     return rc;
 }
 #define GET_PROCESSES(call, type, entry)                                 \
@@ -156,7 +159,7 @@ int nvmlDeviceGetRunningProcessDetailList(device_t device, struct process_detail
         found++;
     }
     int rc = found && (!out->list || found > out->count) ? NVML_INSUFFICIENT_SIZE : NVML_OK;
-    out->count = found;
+    out->count = told(found);
     return rc;
 }
 
@@ -184,12 +187,12 @@ int nvmlDeviceGetProcessUtilization(device_t device, struct process_sample *out,
     unsigned found = samples(&in, since, list, 512);
     if (!found) return NVML_NOT_FOUND;
     if (!out || *count < found) {
-        *count = found;
+        *count = told(found);
         return NVML_INSUFFICIENT_SIZE;
     }
     for (unsigned i = 0; i < found && i < 512; i++)
         out[i] = (struct process_sample){list[i].pid, list[i].at, list[i].sm, list[i].memory, list[i].encoder, list[i].decoder};
-    *count = found;
+    *count = told(found);
     return NVML_OK;
 }
 int nvmlDeviceGetProcessesUtilizationInfo(device_t device, struct process_samples *out) {
@@ -199,6 +202,6 @@ int nvmlDeviceGetProcessesUtilizationInfo(device_t device, struct process_sample
     if (out->version != VERSION(struct process_samples, 1)) return NVML_ARGUMENT_VERSION_MISMATCH;
     unsigned found = samples(&in, out->since, out->list, out->count);
     int rc = !found ? NVML_NOT_FOUND : !out->list || out->count < found ? NVML_INSUFFICIENT_SIZE : NVML_OK;
-    out->count = found;
+    out->count = told(found);
     return rc;
 }
