@@ -51,6 +51,10 @@ class Request:
     gentle: bool = False
 
 
+FAVOURED = ("gpu_process_info", "process_connections_waiting")
+"""Series whose processes get full series of their own, however little they do."""
+
+
 @dataclass
 class Agent:
     """All parts, put together. ``burst`` is a short-lived agent that samples only while it diagnoses."""
@@ -71,7 +75,7 @@ class Agent:
     # ------------------------------------------------------------------------------------------ sampling
 
     def after_round(self) -> None:
-        """Once a tick: who is on a GPU matters, and the cgroup collector is told where the subjects live."""
+        """Once a tick: who is on a GPU or keeps others waiting matters, and the cgroup collector is told where subjects live."""
         self._favour()
         self._name_gpus()
         cgroups = self.collectors.get("cgroup")
@@ -99,8 +103,9 @@ class Agent:
 
     def _favour(self) -> None:
         processes = self.collectors.get("processes")
-        if self.ring.ticks % SETTLE_TICKS == 1 and processes is not None and "gpu" in self.collectors:
-            users = {int(dict(kept.labels)["pid"]) for kept in self.ring.live("gpu_process_info")}
+        if self.ring.ticks % SETTLE_TICKS == 1 and processes is not None:
+            known = (kept for name in FAVOURED for kept in self.ring.live(name))
+            users = {int(dict(kept.labels)["pid"]) for kept in known}
             processes.favour(users)  # type: ignore[attr-defined]
 
     def nvml(self) -> JsonObject | None:

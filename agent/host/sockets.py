@@ -89,30 +89,54 @@ def same_network(pid: int, proc: str = "/proc") -> bool:
         return False
 
 
+class Listener(NamedTuple):
+    """A listening TCP socket: its port, connections that wait to be accepted, and how many may."""
+
+    port: int
+    waiting: int
+    limit: int
+
+
 def backlog_limits() -> dict[int, int]:
     """Inode of each listener in our own network namespace → how many connections may wait; empty where the kernel does not say."""
+    return {inode: one.limit for inode, one in listeners().items()}
+
+
+def listeners() -> dict[int, Listener]:
+    """Listeners of our own network namespace by inode; cheap, the kernel keeps them apart. Empty where it does not say."""
+    return {inode: Listener(port, receive, send) for port, receive, send, inode in _sockets(1 << LISTEN)}
+
+
+def unread(ports: Container[int]) -> dict[int, int]:
+    """Connections to these local ports whose bytes nobody has read, by port. Walks all connections of our own network namespace."""
     found: dict[int, int] = {}
-    for family in (socket.AF_INET, socket.AF_INET6):
-        try:
-            found.update(_listeners(family))
-        except OSError:
-            continue
+    for port, receive, _, _ in _sockets(1 << ESTABLISHED):
+        if receive and port in ports:
+            found[port] = found.get(port, 0) + 1
     return found
 
 
-def _listeners(family: int) -> dict[int, int]:
-    request = struct.pack("=BBBBI48x", family, socket.IPPROTO_TCP, 0, 0, 1 << LISTEN)
+def _sockets(states: int) -> Iterator[tuple[int, int, int, int]]:
+    """Local port, receive queue, send queue and inode of every socket in these states."""
+    for family in (socket.AF_INET, socket.AF_INET6):
+        with contextlib.suppress(OSError):
+            for body in _dump(family, states):
+                (port,) = struct.unpack_from("!H", body, 4)
+                _, receive, send, _uid, inode = struct.unpack_from("=IIIII", body, 52)
+                yield port, receive, send, inode
+
+
+def _dump(family: int, states: int) -> Iterator[bytes]:
+    request = struct.pack("=BBBBI48x", family, socket.IPPROTO_TCP, 0, 0, states)
     header = struct.pack("=IHHII", 16 + len(request), _BY_FAMILY, _DUMP, 1, 0)
-    found: dict[int, int] = {}
     with socket.socket(socket.AF_NETLINK, socket.SOCK_RAW | socket.SOCK_CLOEXEC, _SOCK_DIAG) as door:
         door.settimeout(1.0)
         door.send(header + request)
         while True:
             for kind, body in _messages(door.recv(1 << 18)):
                 if kind in (_DONE, _ERROR):
-                    return found
-                *_, wqueue, _uid, inode = struct.unpack_from("=IIIII", body, 52)
-                found[inode] = wqueue
+                    return
+                yield body
 
 
 def _messages(data: bytes) -> Iterator[tuple[int, bytes]]:
