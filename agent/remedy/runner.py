@@ -29,6 +29,7 @@ from agent.store.state import State
 log = logging.getLogger("anfl.remedy")
 
 TICK_S = 5.0
+LOOK_MOST_S = 60.0
 PRUNE_EVERY_S = 86400.0
 LEFT = frozenset({Phase.RESERVED, Phase.INTENT, Phase.RESULT})
 """Where a run is only while this organ is at work on it."""
@@ -67,6 +68,8 @@ class Remedy:
         self._open: list[Run] = []
         self._switches: dict[str, JsonObject] = {}
         self._audit = 0
+        self._seen = -1
+        self._looked = 0.0
         self._pruned: float | None = None
         self.wake = asyncio.Event()
         self.busy = asyncio.Lock()
@@ -88,9 +91,17 @@ class Remedy:
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(TICK_S):
                     await self.wake.wait()
+            if not self.wake.is_set() and self._nothing_new():
+                continue
             self.wake.clear()
             with contextlib.suppress(Stalled):  # a state that does not answer: nothing may be done until it does
                 await self.tick()
+
+    def _nothing_new(self) -> bool:
+        """Whether a look would find what the last one found: nothing is open, and no state was changed. Looking takes a
+        millisecond or two; all the same it is done once a minute."""
+        since = self._clock.monotonic() - self._looked
+        return not self._open and self._state.health.changes == self._seen and 0.0 <= since < LOOK_MOST_S
 
     async def end(self, reason: str) -> None:
         """Nothing: every edge is on disk already."""
@@ -140,6 +151,7 @@ class Remedy:
     async def tick(self) -> None:
         """Look at every run that is not over."""
         async with self.busy:
+            self._seen, self._looked = self._state.health.changes, self._clock.monotonic()
             for run in await self._state.read(lambda at: tables.runs(at, frozenset(Phase) - OVER)):
                 try:
                     await self._attend(run)

@@ -297,3 +297,19 @@ def test_twenty_kills_at_random_and_as_many_at_edges_do_nothing_twice() -> None:
     ]
     assert (done.returncode, told["finished"], told["audit_broken_at"]) == (0, True, None)
     assert told["steps_done"] > 0
+
+
+async def test_with_nothing_open_and_nothing_changed_it_does_not_look(start: Start) -> None:
+    """A diagnosis, a change by hand and a minute make it look again."""
+    agent = await start()
+    await agent.live(10)
+    assert agent.remedy._nothing_new()
+    await agent.state.write(lambda to: to.execute("SELECT 1").fetchone())
+    assert not agent.remedy._nothing_new(), "something was changed"
+    await agent.live(5)
+    assert agent.remedy._nothing_new()
+    await agent.clock.advance(60)
+    assert not agent.remedy._nothing_new(), "a minute has gone"
+    await agent.remedy.diagnosed(DIAGNOSIS, 5, KEY)
+    await agent.remedy.tick()
+    assert not agent.remedy._nothing_new(), "a run is open"
