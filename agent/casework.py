@@ -15,6 +15,7 @@ from agent.engine.evaluate import Transition, judge
 from agent.engine.report import when
 from agent.engine.rounds import RoundCache
 from agent.errors import AgentError
+from agent.host.procstat import NoSuchProcess
 from agent.incidents.desk import Desk
 from agent.incidents.sight import Sight
 from agent.investigate import Limits
@@ -163,11 +164,9 @@ class Casework:
     async def _investigate(self) -> None:
         while True:
             case = await self._waiting.get()
-            pid = dict(case.labels).get("pid")
-            request = Request(trees=(), pid=int(pid) if pid else None, for_s=SAMPLE_S)
             try:
                 with self.hurried():
-                    found = await self._agent.diagnose(request, log.debug, limits=self._limits(), symptom=case.tree)
+                    found = await self._look(case)
                 if not case.suspected or self._bear_out(case, found):
                     self.keep(found, (case.tree, case.labels))
             except AgentError as error:  # the process may be gone by now; the symptom's own end tells
@@ -176,6 +175,19 @@ class Casework:
             except Exception:  # one symptom that cannot be looked into must not end the watch over all the others
                 log.exception("symptom %s: looking into it failed", case.tree)
                 self._pass_over(case, "looking into it failed; the agent's log says how")
+
+    async def _look(self, case: Case) -> JsonObject:
+        """One diagnosis. A process that is gone may hold a GPU all the same: then the GPU is looked at."""
+        known = dict(case.labels)
+        pid, uuid = known.get("pid"), known.get("uuid")
+        request = Request(trees=(), pid=int(pid) if pid else None, for_s=SAMPLE_S)
+        try:
+            return await self._agent.diagnose(request, log.debug, limits=self._limits(), symptom=case.tree)
+        except NoSuchProcess:
+            if uuid is None:
+                raise
+        request = Request(trees=(), gpu=uuid, for_s=SAMPLE_S)
+        return await self._agent.diagnose(request, log.debug, limits=self._limits(), symptom=case.tree)
 
     def _bear_out(self, case: Case, found: JsonObject) -> bool:
         """Whether a look has proven a suspicion; it is an incident then, as if it had just fired."""

@@ -17,7 +17,7 @@ from agent.errors import AgentError
 from agent.host import procs, targets
 from agent.host.lane import aside
 from agent.incidents.desk import Desk
-from agent.model import JsonObject, Target, labels
+from agent.model import ENTITY_ENDED, JsonObject, Target, labels
 from agent.remedy.model import Facts, Run
 from agent.remedy.propose import Key
 
@@ -83,12 +83,21 @@ class View:
         suffering = [dict(key[1]).get("pid") for key, s in others if key[0] == run.key[0] and not s.clearing]
         if any(pid is not None and self._kin(pid, who) for pid in suffering):
             return False
+        if who.pid is None and self._ended(run):
+            return True
         if who.pid is None or await aside(lambda: _there(who)):
             return self._quiet([run.key])
         heirs = self._heirs(who)
         if not heirs:
             return True if who.unit is None else None
         return self._quiet([(run.key[0], labels(pid=heir)) for heir in heirs])
+
+    def _ended(self, run: Run) -> bool:
+        """Whether that which had the symptom was itself seen to end since then: a dead process that let go of its GPU."""
+        view, since, mine = self._agent.ring.at(self._agent.ring.now), run.reserved_at or run.created, set(run.key[1])
+        return bool(mine) and any(
+            mine <= set(e.labels) and e.time >= since for e in view.events(ENTITY_ENDED, max(0.0, view.now - since))
+        )
 
     def _quiet(self, keys: Iterable[Key]) -> bool | None:
         """Whether all of these are known to be well: with data, for a symptom without data is not over."""

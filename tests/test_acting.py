@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
@@ -73,6 +74,15 @@ def test_there_is_an_action_for_all_that_the_procedure_asks_of_a_node() -> None:
     kinds = acting.read(Config(), causes()).kinds
     assert set(kinds) == set(NAMED.split())
     assert not [name for name in kinds if f"`{name}`" not in page]
+
+
+def test_a_playbook_asks_no_more_certainty_than_its_causes_can_have() -> None:
+    """Else it could never act, however clear the case."""
+    rules = plugins.rules_or_raise(plugins.installed(), Config())
+    for one in acting.read(Config(), rules.causes).playbooks.values():
+        for cause in (rules.causes[name] for name in one.needs.causes):
+            best = 1 - math.prod(1 - weight for weight in cause.support.values())
+            assert best + 1e-9 >= one.needs.confidence, f"{one.id}: {cause.id} is {best:.2f} certain at best"
 
 
 def test_every_playbook_that_a_rule_offers_exists() -> None:

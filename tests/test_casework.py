@@ -12,11 +12,12 @@ from typing import Any, cast
 import pytest
 
 from agent.app import Agent, Request
-from agent.casework import AGAIN_S, SAMPLE_S, WAITING_MOST, Casework
+from agent.casework import AGAIN_S, SAMPLE_S, WAITING_MOST, Case, Casework
 from agent.config import Config
 from agent.engine.evaluate import JudgeState
 from agent.engine.trees import RuleSet
 from agent.errors import AgentError
+from agent.host.procstat import NoSuchProcess
 from agent.investigate import Limits
 from agent.model import JsonObject, Sample, Series, labels
 from agent.store.ring import Ring
@@ -145,6 +146,16 @@ async def test_a_symptom_that_fires_is_looked_into_once(host: Host) -> None:
     assert limits.cool_down
     assert "probes.memray.mode is ask" in limits.heavy_refused
     assert list(host.work.diagnoses) == [host.agent.answer]
+
+
+async def test_a_dead_process_that_holds_a_gpu_is_looked_into_by_its_gpu(host: Host) -> None:
+    """Who is gone can be no target; without a GPU there is nothing left to look at."""
+    host.agent.answer = NoSuchProcess(9)
+    for known, asked in (({"pid": 9}, [(9, None)]), ({"pid": 9, "uuid": "GPU-1"}, [(9, None), (None, "GPU-1")])):
+        host.agent.asked.clear()
+        host.work._open(Case("gpu_process", labels(**known), "dead"))
+        await host.live(10)
+        assert [(request.pid, request.gpu) for request, _ in host.agent.asked] == asked
 
 
 async def test_a_symptom_that_comes_back_soon_is_told_but_not_looked_into_again(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from dataclasses import replace
 from types import SimpleNamespace
 from typing import Any
 
@@ -10,7 +11,7 @@ import pytest
 
 from agent.engine.evaluate import JudgeState, SymptomState
 from agent.host import procs
-from agent.model import Target
+from agent.model import ENTITY_ENDED, Event, Target, labels
 from agent.playbookview import SEEN_S, View
 from agent.remedy.model import Phase, Run
 from agent.store.ring import Ring
@@ -49,6 +50,23 @@ async def test_what_is_known_to_clear_is_over_and_what_nobody_can_judge_is_not(
 ) -> None:
     """The judge keeps a symptom for minutes after it began to clear; a process without data is not well for that."""
     assert await helped(target, **more) is answer
+
+
+@pytest.mark.parametrize(
+    ("ended", "at", "answer"),
+    [({"uuid": "GPU-1", "pid": 7}, 5.0, True), ({"uuid": "GPU-1", "pid": 7}, -5.0, None), ({"pid": 7}, 5.0, None), ({}, 5.0, None)],
+)
+async def test_a_gpu_is_rid_of_a_dead_process_when_that_was_seen_to_leave_it(
+    ended: dict[str, Any], at: float, answer: bool | None
+) -> None:
+    """Since the playbook began to act, and of that GPU: that the process is dead was the trouble."""
+    clock = FakeClock()
+    began = clock.now()
+    agent = SimpleNamespace(clock=clock, judged=JudgeState(began + 10, {}), ring=Ring(), rules=SimpleNamespace(trees={}))
+    agent.ring.add(began + 10, [Event(began + at, ENTITY_ENDED, labels(**ended))] if ended else [])
+    key = ("gpu_process", labels(uuid="GPU-1", pid=7))
+    run = Run(1, "p", "", "p", 1, "c", key, Target("gpu", "GPU 0", uuid="GPU-1"), "auto", Phase.VERIFYING, began, began, began)
+    assert await View(agent, None).helped(replace(run, reserved_at=began)) is answer  # type: ignore[arg-type]
 
 
 async def test_a_restarted_worker_is_not_well_before_it_is_watched() -> None:
