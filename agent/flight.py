@@ -70,6 +70,7 @@ class Flight:
         self._recorder = Recorder(folder, ring, about)
         self._own = tuple(Series(m.name) for m in self.metrics)
         self._outcome: tuple[Frame, AgentError | None] | None = None  # of the last write, until it is taken
+        self._gathering: Iterator[Frame | None] | None = None
         self._said = ""
         self._bytes = 0.0
 
@@ -127,13 +128,30 @@ class Flight:
 
     async def record(self) -> None:
         """What the ring was given since the last record goes to disk."""
+        interrupted = self._gathering is not None  # by the end: what came after it is a record of its own
+        await self._record()
+        if interrupted:
+            await self._record()
+
+    async def _record(self) -> None:
         await self._written()
-        frame = self._recorder.gather(self._ring.now)
+        frame = await self._gathered()
         if not frame:
             return
         with contextlib.suppress(Stalled):
             await self._lane.run(lambda: self._write(frame), WRITE_S)
         await self._written()
+
+    async def _gathered(self) -> Frame:
+        """The next frame; the loop turns between its parts. One that was interrupted is gone on with."""
+        if self._gathering is None:
+            self._gathering = self._recorder.gathering(self._ring.now)
+        for frame in self._gathering:
+            if frame is not None:
+                self._gathering = None
+                return frame
+            await asyncio.sleep(0)
+        raise AssertionError("a gathering ends with a frame")
 
     def _write(self, frame: Frame) -> None:
         try:

@@ -15,8 +15,9 @@ from agent import flight as room
 from agent.flight import Flight, remove_old
 from agent.host.clock import SystemClock
 from agent.host.lane import Lane, Stalled, aside
-from agent.model import Sample, Series
+from agent.model import Sample, Series, labels
 from agent.store import recfile
+from agent.store.gather import STEP
 from agent.store.recorder import FLUSH_S, Recorder
 from agent.store.recording import FileReport, Recording
 from agent.store.ring import Ring
@@ -51,6 +52,22 @@ async def test_a_stop_leaves_a_whole_recording_that_says_why_it_ended(tmp_path: 
     await organ.end("SIGTERM")
     (found,) = await reports(tmp_path)
     assert (found.samples, found.ended) == (5, "SIGTERM")
+
+
+async def test_a_stop_in_the_middle_of_gathering_loses_nothing(tmp_path: Path) -> None:
+    """The rest of it, and what came since, go to disk with the goodbye."""
+    ring = Ring()
+    organ = flight(tmp_path, ring)
+    series = [Series("level", labels(n=i)) for i in range(3 * STEP)]
+    ring.add(START, [Sample(s, 1.0) for s in series])
+    recording = asyncio.create_task(organ.record())
+    await asyncio.sleep(0)
+    ring.add(START + 1, [Sample(s, 2.0) for s in series])
+    recording.cancel()
+    await asyncio.gather(recording, return_exceptions=True)
+    await organ.end("SIGTERM")
+    (found,) = await reports(tmp_path)
+    assert (found.samples, found.ended) == (6 * STEP, "SIGTERM")
 
 
 @pytest.mark.parametrize(("boot", "host_died"), [("b1", False), ("b2", True)])

@@ -29,7 +29,7 @@ def compact(path: str, *, record_s: float = RECORD_S, block_s: float = BLOCK_S, 
     if sum(recfile.HEAD + r.length for r in found) != len(data) or not ends or found[0].kind != recfile.FILE:
         raise ValueError(f"{path} is damaged or was cut short")
     packer = recfile.Packer(level)
-    head = json.dumps(json.loads(found[0].payload)).encode()[:-1] + b", " + MARK + b"}"
+    head = json.dumps({**json.loads(found[0].payload), "format": recfile.FORMAT}).encode()[:-1] + b", " + MARK + b"}"
     new = [packer.record(recfile.FILE, head, found[0].first, found[0].last)]
     new += Rewriting(packer, record_s, block_s).records(parts(data))
     new += [packer.record(recfile.END, r.payload, r.first, r.last) for r in ends]

@@ -8,13 +8,15 @@ The payload, before compression, all integers little-endian::
     per group            k float64    times, Unix seconds, the same for all n series of the group
                          n u32        ids
                          n            first values ) as zigzag differences: u8 number of byte planes, then the planes: the lowest
-                         n*(k-1)      the others   ) bytes of all, the second ones of all, ...
+                         n*(k-1)      the others   ) bytes of all, the second ones of all, ... (:mod:`agent.store.lanes`)
 
 ``form`` is ``scale + 16 * relation``. Scale 0..4: the values are integers divided by 1, 100, 1,000, 1e6, 1e9. Scale 5: they are the
 bits of float64, read as signed integers, differences modulo 2**64. Relation FRESH: the first values are differences from 0, and the
 series' base from here to the next key record. NEXT: the first values are differences from that base. SAME: as NEXT, but all k
-values are equal, and the others are not written. A series' other values lie together, each as the difference from the one before.
-So a record can be read with nothing but the FRESH first values before it. Zigzag: ``d >= 0`` is written 2d, ``d < 0`` as -2d - 1.
+values are equal, and the others are not written. STILL (since format 2): as FRESH, but all k values are equal, and the others are
+not written. A series' other values lie together, each as the difference from the one before. So a record can be read with nothing
+but the FRESH and STILL first values before it. Zigzag: ``d >= 0`` is written 2d, ``d < 0`` as -2d - 1. A series stands in one group
+of a record at most; groups may have the same times and form: those of series whose differences take as many bytes lie together.
 """
 
 from __future__ import annotations
@@ -24,16 +26,24 @@ import struct
 from array import array
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
-from itertools import repeat
+from itertools import chain, repeat
+from math import trunc
 from operator import mul, sub, truediv
 
 from agent.model import Event, Labels
+from agent.store import lanes
 from agent.store.chunk import SCALES, scale_of
 from agent.store.series import Times
 
-FRESH, NEXT, SAME = 0, 1, 2
+FRESH, NEXT, SAME, STILL = 0, 1, 2, 3
+BASES = (FRESH, STILL)
+"""Relations whose first values are bases."""
+EQUAL = (SAME, STILL)
+"""Relations of which one value stands for all k."""
 BITS = len(SCALES)
+UNKNOWN = 15  # a scale not yet found
 _MOST = 1 << 62  # so that differences fit into 64 bits
+_AT_ONCE = 1 << 15  # values; a few milliseconds
 _WRAP, _SIGN = (1 << 64) - 1, 1 << 63
 _LENGTH = struct.Struct("<I")
 
@@ -41,12 +51,13 @@ _LENGTH = struct.Struct("<I")
 class Track:
     """What the writer knows of one series: how far it was gathered and, within the current file, how it was written last."""
 
-    __slots__ = ("at", "base", "before", "block", "id", "run", "scale", "value")
+    __slots__ = ("at", "base", "before", "block", "id", "run", "scale", "value", "width")
 
     def __init__(self) -> None:
         self.id = -1  # -1: not yet named in the current file
         self.block = -1  # the key record's block it was written in last
-        self.scale = -1  # -1: not yet known
+        self.scale = UNKNOWN  # found when it is written for the first time
+        self.width = 0  # byte planes its differences took lately: what is alike stands together and packs well
         self.base = 0  # its first value in that block, in units of the scale
         self.value = 0.0  # the last value gathered
         self.run: Times | None = None  # the run it stood in, and how many of the run's values were gathered
@@ -55,16 +66,21 @@ class Track:
 
     def until(self) -> float:
         """The time of the last value gathered."""
-        return self.run[self.at - 1] if self.run else self.before
+        return self.run[self.at - 1] if self.run and self.at else self.before
+
+    def kind(self, relation: int) -> int:
+        """Which batch its next values belong to: scale, relation and width."""
+        return self.scale + 16 * relation + (0 if relation in EQUAL else 256 * self.width)
 
 
 @dataclass
 class Batch:
-    """Series read at the same moments, with the same scale and relation. ``values`` lie series by series; one each if SAME."""
+    """Series read at the same moments, with the same scale and relation. ``values`` lie series by series; one each if EQUAL."""
 
     times: bytes
     scale: int
     relation: int
+    width: int = 0
     tracks: list[Track] = field(default_factory=list)
     values: array[float] = field(default_factory=lambda: array("d"))
 
@@ -91,13 +107,13 @@ class Frame:
 
 
 def encode(frame: Frame) -> bytes:
-    """The payload. Sets each track's base, and its scale where the one it had no longer fits."""
+    """The payload. Sets each track's base, and its scale and width where those it had no longer fit."""
     groups: list[tuple[int, int, int]] = []
     parts: list[bytes] = []
-    for batch in frame.batches:
-        for form, tracks, ints in _groups(batch):
+    for batch in chain.from_iterable(map(_fitted, frame.batches)):
+        for form, tracks, body in _groups(batch):
             groups.append((form, len(tracks), len(batch.times) // 8))
-            parts += (batch.times, array("I", [t.id for t in tracks]).tobytes(), *_differences(tracks, ints, form))
+            parts += (batch.times, array("I", [t.id for t in tracks]).tobytes(), body)
     directory = {
         "series": [(number, name, dict(labels)) for number, name, labels in frame.series],
         "events": [(e.time, e.kind, dict(e.labels), e.text, dict(e.fields), e.trusted) for e in frame.events],
@@ -107,61 +123,102 @@ def encode(frame: Frame) -> bytes:
     return b"".join((_LENGTH.pack(len(head)), head, *parts))
 
 
-def _groups(batch: Batch) -> Iterator[tuple[int, list[Track], Sequence[int]]]:
-    """Form, series and their scaled integers."""
-    ints = _exact(batch.values, batch.scale)
-    if ints is not None:
-        yield batch.scale + 16 * batch.relation, batch.tracks, ints
-        return
+def _fitted(batch: Batch) -> Iterable[Batch]:
+    """The batch, or those of its series by the scales they turn out to have."""
+    if batch.scale != UNKNOWN:
+        return (batch,)
+    k, made = len(batch.values) // len(batch.tracks), dict[int, Batch]()
+    for i, track in enumerate(batch.tracks):
+        values = batch.values[i * k : i * k + k]
+        track.scale = fitting(values)
+        own = made.setdefault(track.scale, Batch(batch.times, track.scale, batch.relation, batch.width))
+        own.tracks.append(track)
+        own.values.extend(values)
+    return made.values()
+
+
+def _groups(batch: Batch) -> Iterator[tuple[int, list[Track], bytes]]:
+    """Form, series and what is written of them; so few at once that other threads are not kept waiting."""
     k = len(batch.values) // len(batch.tracks)
-    for i, track in enumerate(batch.tracks):  # one of them has outgrown its scale
-        part = batch.values[i * k : i * k + k]
-        own, relation = _exact(part, batch.scale), batch.relation
-        if own is None:
-            track.scale, relation = fitting(part), FRESH
-            own = _exact(part, track.scale)
-            assert own is not None
-        yield track.scale + 16 * relation, [track], own
+    step = max(1, _AT_ONCE // k)
+    for low in range(0, len(batch.tracks), step):
+        tracks, values = batch.tracks[low : low + step], batch.values[low * k : (low + step) * k]
+        body = _body(tracks, values, batch.scale, batch.relation, batch.width)
+        if body is not None:
+            yield batch.scale + 16 * batch.relation, tracks, body
+        else:
+            yield from _singly(tracks, values, batch)
+
+
+def _singly(tracks: list[Track], values: array[float], batch: Batch) -> Iterator[tuple[int, list[Track], bytes]]:
+    """One of these has outgrown its scale."""
+    k = len(values) // len(tracks)
+    for i, track in enumerate(tracks):
+        part, relation = values[i * k : i * k + k], batch.relation
+        body = _body([track], part, batch.scale, relation, batch.width)
+        if body is None:
+            track.scale, relation = fitting(part), STILL if relation in EQUAL else FRESH
+            body = _body([track], part, track.scale, relation, batch.width)
+            assert body is not None
+        yield track.scale + 16 * relation, [track], body
 
 
 def fitting(values: array[float]) -> int:
-    """The scale that keeps these values to the bit."""
+    """The scale that keeps these values to the bit, and their differences within 64 bits."""
     try:
         index = scale_of(values)
     except (ValueError, OverflowError):  # NaN, infinity
         return BITS
-    return index if index is not None and _exact(values, index) is not None else BITS
+    ints = None if index is None else _exact(values, index)
+    return index if index is not None and ints and min(ints) > -_MOST and max(ints) < _MOST else BITS
 
 
 def _exact(values: array[float], scale: int) -> Sequence[int] | None:
     """The values as integers of that scale, or None if that would change a bit."""
+    raw = values.tobytes()
     if scale == BITS:
-        return array("q", values.tobytes())
+        return struct.unpack(f"<{len(values)}q", raw)
     try:
         if scale == 0:
-            ints = array("q", map(int, values))
+            ints = list(map(trunc, values))
         else:
-            ints = array("q", map(round, map(mul, values, repeat(SCALES[scale]))))
-    except (ValueError, OverflowError):  # NaN, infinity, beyond 64 bits
+            ints = list(map(float.__round__, map(mul, values, repeat(float(SCALES[scale])))))
+        back = struct.pack(f"<{len(ints)}d", *(ints if scale == 0 else map(truediv, ints, repeat(SCALES[scale]))))
+    except (ValueError, OverflowError, struct.error):  # NaN, infinity
         return None
-    fits = min(ints) > -_MOST and max(ints) < _MOST
-    return ints if fits and floats(ints, scale).tobytes() == values.tobytes() else None
+    return ints if back == raw else None
 
 
-def _differences(tracks: list[Track], ints: Sequence[int], form: int) -> Iterator[bytes]:
-    relation, k = form >> 4, len(ints) // len(tracks)
-    firsts = ints[::k]
-    if relation == FRESH:
-        for track, base in zip(tracks, firsts, strict=True):
+def _body(tracks: list[Track], values: array[float], scale: int, relation: int, width: int) -> bytes | None:
+    """First values and differences in byte planes; None if they do not fit."""
+    ints = _exact(values, scale)
+    try:
+        return None if ints is None else _written(tracks, ints, scale, relation, width)
+    except struct.error:  # a difference beyond 64 bits
+        return None
+
+
+def _written(tracks: list[Track], ints: Sequence[int], scale: int, relation: int, width: int) -> bytes:
+    k = len(ints) // len(tracks)
+    first = ints[::k]
+    if relation in BASES:
+        for track, base in zip(tracks, first, strict=True):
             track.base = base
-        first = list(firsts)
     else:
-        first = list(map(sub, firsts, [t.base for t in tracks]))
-    yield _packed(first, form)
-    if relation != SAME:
-        rest = list(map(sub, ints[1:], ints))
-        del rest[k - 1 :: k]
-        yield _packed(rest, form)
+        first = list(map(sub, first, [t.base for t in tracks]))
+    if relation in EQUAL:
+        return _packed(first, scale)[1]
+    rest = list(map(sub, ints[1:], ints))
+    del rest[k - 1 :: k]
+    used, body = _packed(rest, scale)
+    if used > width or (width and relation == FRESH):
+        for i, track in enumerate(tracks):
+            track.width = _width(rest[i * (k - 1) : (i + 1) * (k - 1)])
+    return _packed(first, scale)[1] + body
+
+
+def _width(rest: Sequence[int]) -> int:
+    return min(lanes.width(rest), lanes.WIDTH) if any(rest) else 0
 
 
 def wrapped(difference: int) -> int:
@@ -169,13 +226,12 @@ def wrapped(difference: int) -> int:
     return ((difference + _SIGN) & _WRAP) - _SIGN
 
 
-def _packed(differences: list[int], form: int) -> bytes:
-    if form & 15 == BITS:
+def _packed(differences: Sequence[int], scale: int) -> tuple[int, bytes]:
+    """Number of planes; that and the planes."""
+    if scale == BITS:
         differences = list(map(wrapped, differences))
-    zigzag = [d + d if d >= 0 else -1 - d - d for d in differences]
-    used = (max(zigzag, default=0).bit_length() + 7) // 8
-    raw = array("Q", zigzag).tobytes()
-    return b"".join((bytes((used,)), *(raw[i::8] for i in range(used))))
+    used = lanes.width(differences)
+    return used, bytes((used,)) + lanes.planes(differences, used)
 
 
 def floats(ints: Iterable[int], scale: int) -> array[float]:

@@ -5,11 +5,12 @@ from __future__ import annotations
 from array import array
 
 from agent.model import Event, Series
-from agent.store.frame import FRESH, NEXT, SAME, Batch, Frame, Track, fitting
+from agent.store import chunk
+from agent.store.frame import FRESH, NEXT, SAME, STILL, Batch, Frame, Track
 
 
 class Group:
-    """The batches of one set of moments, by form (see :mod:`agent.store.frame`)."""
+    """The batches of one set of moments, by kind (see :meth:`agent.store.frame.Track.kind`)."""
 
     __slots__ = ("batches", "times")
 
@@ -17,9 +18,9 @@ class Group:
         self.times = times
         self.batches: dict[int, Batch] = {}
 
-    def begin(self, form: int) -> Batch:
-        """An empty batch of that form."""
-        batch = self.batches[form] = Batch(self.times, form % 16, form // 16)
+    def begin(self, kind: int) -> Batch:
+        """An empty batch of that kind."""
+        batch = self.batches[kind] = Batch(self.times, kind % 16, kind // 16 % 16, kind // 256)
         return batch
 
 
@@ -54,14 +55,12 @@ class Framing:
         """Values of one series."""
         if track.id < 0:
             self.name(series, track)
-        if track.scale < 0:
-            track.scale = fitting(values)
         relation = NEXT if track.block == self.block else FRESH
-        if relation == NEXT and values.count(values[0]) == len(values):
-            relation, values = SAME, values[:1]
-        form = track.scale + 16 * relation
+        if chunk.constant(values):
+            relation, values = SAME if relation == NEXT else STILL, values[:1]
+        kind = track.kind(relation)
         group = self.group(times)
-        batch = group.batches.get(form) or group.begin(form)
+        batch = group.batches.get(kind) or group.begin(kind)
         batch.tracks.append(track)
         batch.values.extend(values)
         track.block, track.value = self.block, values[-1]

@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 from array import array
+from bisect import bisect_right
+from collections.abc import Iterator, Sequence
 
-from agent.store.frame import NEXT, SAME, Frame, Track
+from agent.store.frame import FRESH, NEXT, SAME, STILL, Frame, Track
 from agent.store.framing import Framing, Group
 from agent.store.ring import Ring, Tap
 from agent.store.series import Kept, Times
+
+STEP = 256
+"""So many series at once: some 10 ms where each of them has minutes to catch up with, less than one as a rule."""
 
 
 class Gatherer:
@@ -35,49 +40,65 @@ class Gatherer:
 
     def frame(self, oldest: float) -> Frame:
         """Everything since the last call, but nothing from before ``oldest``."""
-        tap, tracks = self._tap, self._tracks
+        *_, frame = self.gathering(oldest)
+        assert frame is not None
+        return frame
+
+    def gathering(self, oldest: float) -> Iterator[Frame | None]:
+        """The same in steps, between which the ring may be fed: what comes meanwhile is the next frame's. The last step has it."""
+        tap, tracks, until = self._tap, self._tracks, self._ring.now
+        current = list(self._ring.current())
         frame = self._framing.begin_frame(tap.events)
         ended, tap.ended, tap.events = tap.ended, [], []
         self._spans = {}
-        for kept in ended:
-            self._catch_up(kept, tracks.pop(kept) if kept in tracks else Track(), oldest)
-        self._walk(oldest)
+        for low in range(0, len(ended), STEP):
+            for kept in ended[low : low + STEP]:
+                self._catch_up(kept, tracks.pop(kept) if kept in tracks else Track(), oldest, until)
+            yield None
+        for low in range(0, len(current), STEP):
+            self._walk(current[low : low + STEP], oldest, until)
+            yield None
         self._framing.close_frame()
-        return frame
+        yield frame
 
-    def _walk(self, oldest: float) -> None:
-        """Every current series. One pass over all of them, some times a minute: written for speed."""
+    def _walk(self, series: Sequence[Kept], oldest: float, until: float) -> None:
+        """Some current series. All of them pass here, some times a minute: written for speed."""
         tracks, block = self._tracks, self._framing.block
-        run, low, high, group = Times("d"), 0, 0, Group(b"")
-        for kept in self._ring.current():
-            track = tracks.get(kept)
+        run, low, high, group, fed_since = Times("d"), 0, 0, Group(b""), self._ring.now > until
+        for kept in series:
+            together, track = kept.together, tracks.get(kept)
             if track is None:
                 track = tracks[kept] = Track()
-            if track.run is not kept.times:
-                self._catch_up(kept, track, oldest)
+            if track.run is not together.times:
+                self._catch_up(kept, track, oldest, until)
                 continue
-            n, at = kept.count, track.at
+            n, at = together.count, track.at
+            if fed_since and together.last > until:
+                n = bisect_right(together.times, until, at, n)
             if n == at:
                 continue
-            if kept.times is not run or at != low or n != high:
-                run, low, high = kept.times, at, n
-                group = self._group(kept.times, at, n)
+            if together.times is not run or at != low or n != high:
+                run, low, high = together.times, at, n
+                group = self._group(run, at, n)
             if track.id < 0:
                 self._framing.name(kept.handle, track)
             track.at = n
+            value, batches, equal, moving = track.value, group.batches, SAME, NEXT
             if track.block != block:
-                form, track.block = track.scale, block
+                track.block, equal, moving = block, STILL, FRESH
+            if len(kept.values) > at:  # one was written out since: it may have moved
                 new = kept.run()[at:n]
-            elif len(kept.values) <= at:  # none was written out since: it stands still
-                form, new = track.scale + 16 * SAME, kept.values[-1:]
-            else:
-                form, new = track.scale + 16 * NEXT, kept.run()[at:n]
-                if new.count(track.value) == n - at:
-                    form, new = track.scale + 16 * SAME, new[:1]
-            batch = group.batches.get(form) or group.begin(form)
+                if new[-1] != value or new.count(value) < n - at or (not value and any(new.tobytes())):  # -0.0 equals 0.0
+                    kind = track.scale + 16 * moving + 256 * track.width
+                    batch = batches.get(kind) or group.begin(kind)
+                    batch.tracks.append(track)
+                    batch.values.extend(new)
+                    track.value = new[-1]
+                    continue
+            kind = track.scale + 16 * equal
+            batch = batches.get(kind) or group.begin(kind)
             batch.tracks.append(track)
-            batch.values.extend(new)
-            track.value = new[-1]
+            batch.values.append(value)
 
     def give_back(self, frame: Frame) -> None:
         """A frame that could not be written: all of it is gathered again. A new file must be begun."""
@@ -87,12 +108,26 @@ class Gatherer:
                 track.before, track.run = min(track.until(), before), None
         self._tap.events = frame.events + self._tap.events
 
-    def _catch_up(self, kept: Kept, track: Track, oldest: float) -> None:
+    def _catch_up(self, kept: Kept, track: Track, oldest: float, until: float) -> None:
         """A series, or a run of it, not seen before: whatever it got since."""
-        column = kept.column(max(track.until(), oldest), float("inf"))
-        track.run, track.at = kept.times, kept.count
-        if column is not None:
-            self._framing.add(kept.handle, track, column.times.tobytes(), column.values)
+        before, run = track.until(), kept.times
+        closed = kept.closed(track.run) if before >= oldest else None
+        if closed is not None and track.run is not None:  # as a rule: its run ended, and another one began
+            end = bisect_right(track.run, until, track.at, len(closed))
+            times, values = track.run[track.at : end], closed[track.at : end]
+            if end < len(closed):
+                run, n = track.run, end
+            else:
+                n = bisect_right(run, until, 0, kept.count)
+                times.extend(run[:n])
+                values.extend(kept.run()[:n])
+        else:
+            n = bisect_right(run, until, 0, kept.count)
+            column = kept.column(max(before, oldest), until)
+            times, values = (column.times, column.values) if column is not None else (array("d"), array("d"))
+        track.run, track.at, track.before = run, n, times[-1] if values else before
+        if values:
+            self._framing.add(kept.handle, track, times.tobytes(), values)
 
     def _group(self, run: Times, at: int, n: int) -> Group:
         span = (id(run), at, n)

@@ -9,7 +9,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 
 from agent.errors import AgentError
@@ -55,6 +55,12 @@ class Recorder:
 
     def gather(self, now: float) -> Frame:
         """All that the ring was given since the last call."""
+        *_, frame = self.gathering(now)
+        assert frame is not None
+        return frame
+
+    def gathering(self, now: float) -> Iterator[Frame | None]:
+        """The same in steps of some milliseconds, between which the ring may be fed; the last one has the frame."""
         if self._new_file or now >= self._file_until or now < self._now - BACK_STEP_S:
             self._new_file, self._file_until = True, now + FILE_S
             self._gatherer.begin_file()
@@ -67,7 +73,7 @@ class Recorder:
         else:
             self._kind = recfile.FOLLOW
         self._now = now
-        return self._gatherer.frame(now - BACKLOG_S)
+        yield from self._gatherer.gathering(now - BACKLOG_S)
 
     def write(self, frame: Frame) -> None:
         """Append the record and bring it to disk. AgentError if the disk would not take it; then :meth:`give_back`."""

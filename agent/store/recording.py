@@ -15,7 +15,7 @@ from typing import Any
 from agent.errors import AgentError
 from agent.model import Column, Event, Labels, Sample, Series
 from agent.store import recfile
-from agent.store.frame import FRESH
+from agent.store.frame import BASES
 from agent.store.recfile import Damage, Record
 from agent.store.unframe import Decoder, Section
 
@@ -187,7 +187,7 @@ def parts(data: bytes, since: float = float("-inf"), until: float = float("inf")
             continue
         for earlier in before:
             for section in earlier.sections:
-                if section.relation == FRESH:
+                if section.relation in BASES:
                     decoder.learn(section)
         before = []
         yield part
@@ -214,7 +214,7 @@ def _newest(block: list[Part], moment: float, known: Collection[Key]) -> dict[Ke
     wanted = {number for number, key in names.items() if key not in known}
     for part in block:
         for section in part.sections:
-            if section.relation == FRESH:
+            if section.relation in BASES:
                 part.decoder.learn(section)
     for part in reversed(block):
         for section in part.sections:

@@ -126,12 +126,20 @@ class Kept:
         return self.interval or UNKNOWN_INTERVAL_S
 
     def _count_of_newest(self) -> int:
-        if self._held is not None:
-            return len(self._held)
-        at = 0
-        while (following := chunk.after(self._packed, at)) < len(self._packed):
+        return len(self._held) if self._held is not None else chunk.count(self._packed, self._newest())
+
+    def _newest(self) -> int:
+        """Where the newest packed run begins."""
+        at, packed = 0, self._packed
+        while (following := chunk.after(packed, at)) < len(packed):
             at = following
-        return chunk.count(self._packed, at)
+        return at
+
+    def closed(self, run: Times | None) -> array[float] | None:
+        """The values of the newest closed run if it was this one, else None. Not to be changed."""
+        if not self._spans or self._spans[-1] is not run:
+            return None
+        return self._held if self._held is not None else chunk.unpack(self._packed, self._newest())
 
     def append(self, value: float) -> None:
         """One value more, before it is counted."""

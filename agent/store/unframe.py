@@ -12,7 +12,7 @@ from operator import add
 from typing import Any
 
 from agent.model import Labels
-from agent.store.frame import BITS, FRESH, SAME, floats, wrapped
+from agent.store.frame import BASES, BITS, EQUAL, STILL, floats, wrapped
 
 _ID = struct.Struct("<I")
 _WIDTH = 8
@@ -103,7 +103,7 @@ class Decoder:
         """Ids, and their values, series by series."""
         ids, k = section.numbers(), section.k
         first = self.learn(section)
-        if section.relation == SAME:
+        if section.relation in EQUAL:
             held = array("d")
             for value in _floats(first, section.scale):
                 held.extend((value,) * k)
@@ -117,7 +117,7 @@ class Decoder:
     def at(self, section: Section, place: int) -> array[float]:
         """The values of all its series at the moment ``place`` of the group, in the order of their ids."""
         ints = self.learn(section)
-        if section.relation != SAME and place:
+        if section.relation not in EQUAL and place:
             rest = section.rest.unpacked()
             for j in range(place):
                 ints = list(map(add, ints, rest[j :: section.k - 1]))
@@ -126,11 +126,11 @@ class Decoder:
     def one(self, section: Section, number: int, place: int) -> array[float]:
         """The values of the one series that stands at ``place`` of the group; no other of the file may be asked for then."""
         (start,) = section.first.unpacked(place, place + 1)
-        if section.relation == FRESH:
+        if section.relation in BASES:
             self._base[number] = start
         else:
             start += self._base[number]
-        if section.relation == SAME:
+        if section.relation in EQUAL:
             return _floats((start,), section.scale) * section.k
         step = section.k - 1
         ints = list(accumulate(section.rest.unpacked(place * step, (place + 1) * step), initial=start))
@@ -139,7 +139,7 @@ class Decoder:
     def learn(self, section: Section) -> list[int]:
         """The first values; of fresh series the bases for what follows."""
         first, base = section.first.unpacked(), self._base
-        if section.relation == FRESH:
+        if section.relation in BASES:
             base.update(zip(section.numbers(), first, strict=True))
             return first
         return [a + base[i] for a, i in zip(first, section.numbers(), strict=True)]
@@ -156,8 +156,8 @@ def _sections(payload: bytes, at: int, groups: Sequence[tuple[int, int, int]]) -
         ids = payload[at : at + _ID.size * n]
         at += _ID.size * n
         first = Planes(payload, at, n)
-        rest = first if form >> 4 == SAME else Planes(payload, first.end, n * (k - 1))
+        rest = first if form >> 4 in EQUAL else Planes(payload, first.end, n * (k - 1))
         at = rest.end
-        if at > len(payload) or n < 1 or k < 1:
-            raise ValueError("the payload is shorter than its directory says")
+        if at > len(payload) or n < 1 or k < 1 or form >> 4 > STILL:
+            raise ValueError("the payload is not what its directory says")
         yield Section(form, n, k, times, ids, first, rest)

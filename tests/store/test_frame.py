@@ -92,3 +92,17 @@ def test_a_payload_that_is_too_short_is_refused(cut: int) -> None:
     payload = encode(frame_of(framing, [(Series("a"), Track())], [[1.0, 300.0, 2.0]]))
     with pytest.raises((ValueError, LookupError, struct.error)):
         Decoder().head(payload[:cut])
+
+
+def test_a_series_that_outgrows_64_bits_is_kept_by_its_bits() -> None:
+    """Its scale fitted when it was small."""
+    framing, decoder = Framing(), Decoder()
+    framing.begin_file()
+    tracks = [(Series("a"), Track()), (Series("b"), Track())]
+    for i, row in enumerate(([1.0, 2.0, 3.0], [2.0**62, -(2.0**62), 2.0**63], [4.0, -0.0, 5.0])):
+        payload = encode(frame_of(framing, tracks, [row, [0.0, float(i), 0.0]], 3.0 * i))
+        found: dict[int, bytes] = {}
+        for section in decoder.head(payload)[1]:
+            ids, values = decoder.values(section)
+            found |= {number: values[j * 3 : j * 3 + 3].tobytes() for j, number in enumerate(ids)}
+        assert found == {0: bits(row), 1: bits([0.0, float(i), 0.0])}

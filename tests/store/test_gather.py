@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from array import array
 
-from agent.model import Sample, Series
+from agent.model import Sample, Series, labels
 from agent.store.frame import Frame
-from agent.store.gather import Gatherer
+from agent.store.gather import STEP, Gatherer
 from agent.store.ring import Ring
 
 
@@ -43,3 +43,43 @@ def test_what_was_given_back_comes_again_with_what_came_since() -> None:
     frame = gatherer.frame(0.0)
     assert times(frame) == [2.0, 3.0]
     assert [name for _, name, _ in frame.series] == ["up"]
+
+
+def test_a_ring_that_is_fed_between_the_steps_loses_and_doubles_nothing() -> None:
+    """A frame is cut at the moment it was begun, whichever series' turn it is; new, ended and stalled ones among them."""
+    ring = Ring()
+    gatherer = Gatherer(ring)
+    gatherer.begin_file()
+    series = [Series("up", labels(n=i)) for i in range(2 * STEP + 9)]
+    fed: set[tuple[str, float]] = set()
+    seen: list[tuple[str, float]] = []
+    now = 0.0
+
+    def tick() -> None:
+        nonlocal now
+        now += 1.0
+        if now % 50 == 0:
+            ring.end(series.pop(0).labels)
+            series.append(Series("up", labels(n=f"new{now}")))
+        items = [Sample(s, now if i % 3 == 0 else 0.0) for i, s in enumerate(series) if (now + i) % 31]
+        ring.add(now, items)
+        fed.update((s.labels[0][1], now) for s, _ in items)
+
+    names: dict[int, str] = {}
+    for _ in range(70):
+        tick()
+        tick()
+        begun = ring.now
+        for step in gatherer.gathering(-1.0):
+            if step is None:
+                tick()
+                continue
+            names |= {number: known[0][1] for number, _, known in step.series}
+            found = times(step)
+            assert not found or found[-1] <= begun
+            seen += [(names[t.id], m) for b in step.batches for m in array("d", b.times) for t in b.tracks]
+    for step in (gatherer.frame(-1.0),):
+        names |= {number: known[0][1] for number, _, known in step.series}
+        seen += [(names[t.id], m) for b in step.batches for m in array("d", b.times) for t in b.tracks]
+    assert len(seen) == len(set(seen))
+    assert set(seen) == fed
