@@ -8,6 +8,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -18,8 +19,10 @@ from agent.engine import looks
 from agent.engine.walk import ProbeKey
 from agent.host import procs
 from agent.model import Culprit, Evidence
+from agent.store.recording import Recording
 from tests.acceptance.command import Command
 from tests.acceptance.conftest import Start
+from tests.fakes.gpusim import Host
 from tests.fakes.pasthour import MIB, Leak, record
 
 AGENT = [sys.executable, "-m", "agent"]
@@ -85,6 +88,32 @@ def test_an_oom_kill_is_named_after_the_agent_was_killed_and_again_after_it_came
     assert root() == ["memory.oom-killed mytrain"]
     assert "the last recording ends unfinished" in killed()
     assert root() == ["memory.oom-killed mytrain"]
+
+
+@pytest.mark.real
+def test_a_gpu_that_was_lost_is_named_after_the_agent_was_killed(agent: Command, tmp_path: Path) -> None:
+    """The node may be up again without its GPU: the recording says which one fell off, and when."""
+    host = Host(tmp_path, gpus=2)
+    watched = replace(agent, more=host.sim.environment())
+    folder = agent.home / "state" / "recording"
+    watching = watched.start("run", config=agent.config(f"{QUIET}state_dir: {agent.home}/state\nsocket: {agent.home}/agent.sock\n"))
+    try:
+        until(lambda: written(folder, "gpu_info"))
+        host.break_("lost", 1)
+        until(lambda: written(folder, "gpu_lost", 1.0))
+    finally:
+        watching.kill()
+        watching.communicate()
+    found = agent("diagnose", "--at", "now", "--json", config=agent.home / "config.yaml").json
+    gpus = [c for c in found["causes"] if c["id"].startswith("gpu.")]
+    assert gpus[0]["id"] == "gpu.fell-off-bus"
+    assert gpus[0]["culprits"][0]["uuid"] == host.uuid(1)
+
+
+def written(folder: Path, name: str, least: float = 0.0) -> bool:
+    """Whether a reading of at least that much is on disk."""
+    last = Recording(str(folder)).instant(time.time())
+    return any(key[0] == name and value >= least for key, (_, value) in last.items())
 
 
 # ---------------------------------------------------------------------------------------------- a leak that began an hour ago
