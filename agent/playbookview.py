@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import socket
-from collections.abc import Iterable
+from collections.abc import Iterable, Set
 from typing import Literal
 
 from agent import past
@@ -140,6 +140,14 @@ class View:
     async def note(self, run: Run, what: str, *, begins: bool) -> None:
         """Into the incident's timeline."""
         await self._desk.remedy(self._desk.survivor(self._desk.book, run.incident), what, begins=begins)
+
+    async def rest(self, at_work: Set[int]) -> None:
+        """Ends of work that were not kept, because the state answered too late, are made good."""
+        book = self._desk.book
+        busy = {self._desk.survivor(book, number) for number in at_work}
+        for incident in [i for i in book.open if i.remedies and i.id not in busy]:
+            for _ in range(incident.remedies):
+                await self._desk.remedy(incident.id, "no playbook is at work any more", begins=False)
 
     def told(self, run: Run) -> JsonObject:
         """The incident, for actions that tell somebody; ``operation`` is the same for every try of the same run."""

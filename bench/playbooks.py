@@ -21,7 +21,7 @@ import sys
 import tempfile
 import time
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Set
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar
@@ -108,6 +108,9 @@ class World:
 
     async def note(self, run: Run, what: str, *, begins: bool) -> None:
         """Nobody reads it."""
+
+    async def rest(self, at_work: Set[int]) -> None:
+        """Nobody holds incidents open here."""
 
     async def culprit(self, cause: JsonObject) -> Target | None:
         """Nobody is asked for."""

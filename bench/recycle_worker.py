@@ -15,7 +15,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence, Set
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -144,6 +144,9 @@ class World:
     async def note(self, run: Run, what: str, *, begins: bool) -> None:
         """Kept."""
         self.notes.append(what)
+
+    async def rest(self, at_work: Set[int]) -> None:
+        """Nobody holds incidents open here."""
 
     async def culprit(self, cause: JsonObject) -> Target | None:
         """Nobody else."""

@@ -4,18 +4,25 @@ from __future__ import annotations
 
 import os
 from dataclasses import replace
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
 from agent.engine.evaluate import JudgeState, SymptomState
+from agent.engine.incidentbook import Book
 from agent.host import procs
+from agent.host.beside import beside
+from agent.incidents import tables
+from agent.incidents.desk import Desk
 from agent.model import ENTITY_ENDED, Event, Target, labels
 from agent.playbookview import SEEN_S, View
 from agent.remedy.model import Phase, Run
 from agent.store.ring import Ring
+from agent.store.state import State
 from tests.fakes.clock import FakeClock
+from tests.fakes.incident import COMPLAINT, INCIDENT
 from tests.fakes.remedyworld import KEY, TARGET
 
 HERE = Target("process", "python", os.getpid(), procs.start_time(os.getpid()))
@@ -73,3 +80,16 @@ async def test_a_restarted_worker_is_not_well_before_it_is_watched() -> None:
     """Its unit must be seen again, and be known to be well."""
     gone = Target("process", "python", 2**22 + 5, 1.0, unit="svc@1.service")
     assert await helped(gone, clearing=True) is None
+
+
+async def test_work_whose_end_was_not_kept_does_not_hold_an_incident_open(tmp_path: Path) -> None:
+    """The state answered too late; that nothing is under way any more is known all the same."""
+    clock = FakeClock()
+    state = State(str(tmp_path / "state.db"), [tables.ROOM], clock)
+    await state.open()
+    desk = Desk(state, clock)
+    desk.book = Book(6, 0.0, {n: replace(INCIDENT, id=n, remedies=2, complaints=(replace(COMPLAINT, over=None),)) for n in (3, 5)})
+    async with beside(desk.run(), "desk"):
+        await View(SimpleNamespace(), desk).rest({5})  # type: ignore[arg-type]
+    assert [desk.book.incidents[n].remedies for n in (3, 5)] == [0, 2]
+    await state.close()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Set
 from dataclasses import asdict
 from functools import partial
 from typing import Any, Literal, Protocol
@@ -42,6 +42,10 @@ class Sight(Protocol):
 
     async def note(self, run: Run, what: str, *, begins: bool) -> None:
         """Into the incident's timeline: work on it begins, or is over."""
+        ...
+
+    async def rest(self, at_work: Set[int]) -> None:
+        """Work goes on on these incidents and on no other: an end that was not kept must not hold one open for ever."""
         ...
 
     async def culprit(self, cause: JsonObject) -> Target | None:

@@ -164,6 +164,7 @@ class Remedy:
             with contextlib.suppress(tables.IllegalEdge):
                 await self._outcome.close()
             await self.refresh()
+            await self._sight.rest({r.incident for r in self._open if r.phase in ACTING})
             await self._prune()
 
     async def _attend(self, run: Run) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Set
 from dataclasses import dataclass, field, replace
 from typing import Any, ClassVar
 
@@ -54,6 +54,7 @@ class World:
     called: list[tuple[int, str, str]] = field(default_factory=list)
     blamed: Target | None = None
     links: list[str] = field(default_factory=list)
+    at_work: set[int] = field(default_factory=set)
 
     async def facts(self, run: Run, now: float, *, anew: bool = False) -> Facts:
         return replace(self.base, now=now, judged_at=now - 1)
@@ -63,6 +64,9 @@ class World:
 
     async def note(self, run: Run, what: str, *, begins: bool) -> None:
         self.noted.append((run.incident, begins))
+
+    async def rest(self, at_work: Set[int]) -> None:
+        self.at_work = set(at_work)
 
     async def culprit(self, cause: JsonObject) -> Target | None:
         return self.blamed

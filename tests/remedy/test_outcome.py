@@ -204,3 +204,14 @@ async def test_while_state_is_in_memory_only_nothing_is_done(start: Start, monke
     await agent.remedy.diagnosed(DIAGNOSIS, 5, KEY)
     await agent.live(10)
     assert ((await agent.runs())[-1].reason, agent.world.done) == ("what is done cannot be kept now: nothing is done", [])
+
+
+async def test_each_look_says_on_which_incidents_there_is_work(start: Start) -> None:
+    """An end that could not be noted is made good by it: an incident under work is never closed."""
+    agent = await start()
+    await agent.remedy.diagnosed(DIAGNOSIS, 5, KEY)
+    await agent.live(10)
+    assert agent.world.at_work == {5}
+    agent.world.good = True
+    await agent.live(30)
+    assert (await agent.phases(), agent.world.at_work) == (["verified"], set())
