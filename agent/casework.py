@@ -149,9 +149,9 @@ class Casework:
         if (case.tree, case.labels) in self._seen:
             self._pass_over(case, "it was looked into a few minutes ago")
             return
-        self._seen[case.tree, case.labels] = now
         try:
             self._waiting.put_nowait(case)
+            self._seen[case.tree, case.labels] = now
         except asyncio.QueueFull:
             log.warning("symptom %s: %d others wait to be looked into; this one is only reported", case.tree, WAITING_MOST)
             self._pass_over(case, f"{WAITING_MOST} others wait to be looked into")

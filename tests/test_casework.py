@@ -200,7 +200,7 @@ async def test_a_notice_is_told_and_not_looked_into(host: Host, caplog: pytest.L
 
 
 async def test_many_symptoms_are_looked_into_one_after_the_other(caplog: pytest.LogCaptureFixture) -> None:
-    """Those that do not fit the queue are told as such."""
+    """Those that do not fit the queue are told as such, and looked into if they come back."""
     host = Host(pids=tuple(range(1, WAITING_MOST + 5)))
     async with running(host):
         await host.live(10)
@@ -208,9 +208,15 @@ async def test_many_symptoms_are_looked_into_one_after_the_other(caplog: pytest.
         await host.live(22)
         assert 1 <= len(host.agent.asked) <= 5
         await host.live(100)
-    pids = [request.pid for request, _ in host.agent.asked]
-    assert len(pids) == len(set(pids)) >= WAITING_MOST
-    assert caplog.text.count("this one is only reported") == len(host.threads) - len(pids)
+        pids = [request.pid for request, _ in host.agent.asked]
+        assert len(pids) == len(set(pids)) >= WAITING_MOST
+        assert caplog.text.count("this one is only reported") == len(host.threads) - len(pids)
+        left = min(set(host.threads) - set(pids))
+        host.threads = dict.fromkeys(host.threads, 10.0)
+        await host.live(40)
+        host.threads[left] = 200.0
+        await host.live(40)
+        assert [request.pid for request, _ in host.agent.asked] == [*pids, left]
 
 
 @pytest.mark.parametrize(("heavy", "refused"), [("auto", ""), ("ask", "mode is ask"), ("off", "mode is off")])

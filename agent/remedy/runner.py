@@ -151,7 +151,7 @@ class Remedy:
     async def tick(self) -> None:
         """Look at every run that is not over."""
         async with self.busy:
-            self._seen, self._looked = self._state.health.changes, self._clock.monotonic()
+            seen, looked = self._state.health.changes, self._clock.monotonic()
             for run in await self._state.read(lambda at: tables.runs(at, frozenset(Phase) - OVER)):
                 try:
                     await self._attend(run)
@@ -166,6 +166,7 @@ class Remedy:
             await self.refresh()
             await self._sight.rest({r.incident for r in self._open if r.phase in ACTING})
             await self._prune()
+            self._seen, self._looked = seen, looked  # a look that broke off has seen nothing
 
     async def _attend(self, run: Run) -> None:
         playbook, now = self.playbooks.get(run.playbook), self._clock.now()

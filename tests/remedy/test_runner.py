@@ -16,6 +16,7 @@ from typing import Any
 import pytest
 
 from agent.errors import AgentError, UsageError
+from agent.host.lane import Stalled
 from agent.host.reach import WillNot
 from agent.remedy import tables
 from agent.remedy.approvers import Voice
@@ -313,3 +314,21 @@ async def test_with_nothing_open_and_nothing_changed_it_does_not_look(start: Sta
     await agent.remedy.diagnosed(DIAGNOSIS, 5, KEY)
     await agent.remedy.tick()
     assert not agent.remedy._nothing_new(), "a run is open"
+
+
+async def test_a_look_that_broke_off_is_made_again(start: Start) -> None:
+    """The state did not answer just then: what waits must not wait for a minute more."""
+    agent = await start()
+    await agent.live(10)
+    await agent.state.write(lambda to: to.execute("SELECT 1").fetchone())
+    read, stalls = agent.state.read, [Stalled("not now")]
+
+    async def slow(look: Any, timeout: float = 10.0) -> Any:
+        if stalls:
+            raise stalls.pop()
+        return await read(look, timeout)
+
+    agent.state.read = slow  # type: ignore[method-assign]
+    with pytest.raises(Stalled):
+        await agent.remedy.tick()
+    assert not agent.remedy._nothing_new()
