@@ -54,6 +54,7 @@ BENCHES = {
     ),
     "page": Bench("The page", ("--scrapes", "20")),
     "conditions": Bench("A judging round", ("--rounds", "15")),
+    "gpu_rules": Bench("A judging round with GPUs", ("--rounds", "20")),
     "nvml": Bench("GPUs, and a driver that hangs", ("--readings", "20")),
     "alerts": Bench("Alerts under kills, in a storm, with bad receivers", ("--kills", "50"), ("--kills", "1000")),
     "playbooks": Bench("Playbooks under kills", ("--kills", "20", "--edges", "20"), ("--kills", "200", "--edges", "60")),

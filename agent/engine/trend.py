@@ -87,6 +87,8 @@ def floor_slope(times: Sequence[float], values: Sequence[float]) -> float | None
     """
     if len(times) < FLOOR_SAMPLES or (times[-1] - times[0]) * len(times) / (len(times) - 1) < FLOOR_SECONDS - 1e-6:
         return None
+    if values[0] == values[-1] and values.count(values[0]) == len(values) and _spread(times):
+        return 0.0  # as the envelope would say, found in a fiftieth of the time: most series stand still
     t, v = lows(times, values, FLOOR_POINTS)
     if len(t) < FLOOR_SAMPLES:
         return None
@@ -97,6 +99,13 @@ def floor_slope(times: Sequence[float], values: Sequence[float]) -> float | None
     if _stepped(floor) or _slowing(at, floor):
         return 0.0
     return max(theil_sen(at, floor)[0], 0.0)
+
+
+def _spread(times: Sequence[float]) -> bool:
+    """Do some of the samples alone already lie in as many stretches of time as are needed?"""
+    some = times[:: max(1, len(times) // (2 * FLOOR_SAMPLES))]
+    width = (times[-1] - times[0]) / FLOOR_POINTS
+    return len({int((t - times[0]) / width) for t in some}) > FLOOR_SAMPLES
 
 
 def _end(values: Sequence[float]) -> int:

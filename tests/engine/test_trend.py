@@ -129,3 +129,12 @@ def test_half_an_hour_is_the_least() -> None:
 def test_a_constant_is_no_growth() -> None:
     """No noise at all is no trouble either."""
     assert floor_slope(HOUR, [5.0] * len(HOUR)) == 0.0
+
+
+@pytest.mark.parametrize("dense", [720, 400])
+def test_a_constant_with_a_long_gap_is_as_unknown_as_anything_else(dense: int) -> None:
+    """Samples of a few stretches of time tell nothing about the hour, whatever their values."""
+    times = [i * 60.0 / dense for i in range(dense)] + [3600.0]
+    assert floor_slope(times, [5.0] * len(times)) == floor_slope(times, [5.0] * (len(times) - 1) + [5.0001])
+    even = [i * 3600.0 / dense for i in range(dense)]
+    assert floor_slope(even, [5.0] * dense) == 0.0
