@@ -64,6 +64,7 @@ ACROSS = {
     "alerts/test_series_to_message.py",
     "acceptance/test_bad_input.py",
     "acceptance/test_gpus.py",
+    "acceptance/test_playbooks.py",
     "acceptance/test_rewind.py",
     "actions/test_pid_reuse.py",
     "actions/test_processes.py",
