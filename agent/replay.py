@@ -19,6 +19,7 @@ from agent.engine.trees import RuleSet
 from agent.model import Event, JsonObject, Labels, Severity, View, labels
 from agent.store.recording import Recording
 from agent.store.ring import Ring
+from agent.suspicions import bears_out
 
 JUDGE_EVERY_S = 5.0
 SETTLE_TICKS = 2
@@ -121,10 +122,16 @@ class Player:
 
     def settle(self, ring: Ring, *, last: bool = False) -> None:
         """Name the causes of the cases whose moment has come; at the ``last``, of all that was begun."""
-        self.findings += [self._name(ring, case) for case in self._open if last or case.judged_at <= ring.now]
+        named = (self._name(ring, case) for case in self._open if last or case.judged_at <= ring.now)
+        self.findings += [finding for finding in named if self._told_of(finding)]
         self._open = [case for case in self._open if not last and case.judged_at > ring.now]
         self.asked += [self._name(ring, case) for case in self._asked if case.judged_at <= ring.now]
         self._asked = [case for case in self._asked if case.judged_at > ring.now]
+
+    def _told_of(self, finding: Finding) -> bool:
+        """A suspicion is told only if it was borne out."""
+        suspicion = self._rules.trees[finding.tree].symptom.suspicion
+        return not suspicion or any(bears_out(finding.tree, cause) for cause in finding.diagnosis["causes"])
 
     def _fire(self, change: Transition) -> None:
         key = (change.tree, change.labels)

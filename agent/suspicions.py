@@ -16,8 +16,9 @@ from agent.engine.trees import RuleSet
 from agent.model import JsonObject
 
 PACE_S = 3600.0
-LOOKS = 8
-"""Looks for suspicions in ``PACE_S``, on the whole host: a rule that is too broad must not make the agent the problem."""
+LOOKS = 6
+"""Looks for suspicions of one tree in ``PACE_S``, on the whole host: a rule that is too broad must neither make the agent the
+problem nor keep others from being looked into."""
 LOOK_AGAIN_S = 1800.0
 """A suspicion that stands is looked into again after that long: what it was is not what it must stay."""
 
@@ -36,7 +37,7 @@ class Suspicions:
 
     _held: dict[Key, _Held] = field(default_factory=dict)
     _proven: set[Key] = field(default_factory=set)
-    _looks: deque[float] = field(default_factory=deque)
+    _looks: dict[str, deque[float]] = field(default_factory=dict)
 
     def know(self, rules: RuleSet, keys: Iterable[Key]) -> None:
         """What people were told of before a restart stays told."""
@@ -60,17 +61,19 @@ class Suspicions:
         return False
 
     def due(self, now: float) -> Transition | None:
-        """The suspicion to look into next, oldest first, if any may be looked into now; it counts as looked into."""
-        while self._looks and now - self._looks[0] >= PACE_S:
-            self._looks.popleft()
-        if len(self._looks) >= LOOKS:
-            return None
-        for held in self._held.values():
-            if held.looked is None or now - held.looked >= LOOK_AGAIN_S:
+        """The suspicion to look into next, newest first, if any may be looked into now; it counts as looked into."""
+        for (tree, _), held in reversed(self._held.items()):
+            if (held.looked is None or now - held.looked >= LOOK_AGAIN_S) and self._may_look(tree, now):
                 held.looked = now
-                self._looks.append(now)
+                self._looks[tree].append(now)
                 return held.change
         return None
+
+    def _may_look(self, tree: str, now: float) -> bool:
+        taken = self._looks.setdefault(tree, deque())
+        while taken and now - taken[0] >= PACE_S:
+            taken.popleft()
+        return len(taken) < LOOKS
 
     def proven(self, key: Key, diagnosis: JsonObject) -> Transition | None:
         """The beginning of a suspicion that still stands and that a diagnosis bears out; it is told from now on."""

@@ -27,6 +27,13 @@ symptom: {when: "process_threads > 50", suspicion: true}
 checks: []
 causes: {}
 """,
+    """
+tree: busy_too
+each: [pid]
+symptom: {when: "process_threads > 40", suspicion: true}
+checks: []
+causes: {}
+""",
 )
 To = Literal["pending", "firing", "resolved", "gone", "ok", "missing", "data_back"]
 
@@ -91,12 +98,21 @@ def test_one_that_stands_is_looked_into_again_after_a_while() -> None:
     assert kept.due(LOOK_AGAIN_S) is not None
 
 
-def test_looks_of_the_whole_host_are_few() -> None:
-    """However many processes are suspected, an hour has so many looks; the next hour has its own."""
+def test_looks_of_a_tree_are_few() -> None:
+    """However many processes are suspected, an hour has so many looks, for the newest first; the next hour has its own."""
     kept = Suspicions()
     kept.sift(RULES, [change("firing", pid=pid) for pid in range(100)])
-    assert sum(kept.due(float(s)) is not None for s in range(60)) == LOOKS
+    looked = [found for s in range(60) if (found := kept.due(float(s))) is not None]
+    assert [dict(one.labels)["pid"] for one in looked] == [str(pid) for pid in range(99, 99 - LOOKS, -1)]
     assert kept.due(PACE_S + 60.0) is not None
+
+
+def test_a_tree_that_suspects_many_does_not_keep_others_from_being_looked_into() -> None:
+    """Each has looks of its own."""
+    kept = Suspicions()
+    kept.sift(RULES, [change("firing", "busy_too")])
+    kept.sift(RULES, [change("firing", pid=pid) for pid in range(100)])
+    assert "busy_too" in {found.tree for s in range(60) if (found := kept.due(float(s))) is not None}
 
 
 def test_what_was_told_before_a_restart_goes_on_to_be_told() -> None:
