@@ -29,6 +29,7 @@ from agent.model import JsonObject, Metric, Sample, Target
 from agent.playbookview import View
 from agent.remedy import tables
 from agent.remedy.carry import Carrier
+from agent.remedy.ledger import Ledger
 from agent.remedy.links import Links
 from agent.remedy.model import House
 from agent.remedy.playbook import ActionSpec, Playbook, load_playbooks
@@ -159,6 +160,10 @@ class Acting:
                     log.exception("nothing is proposed for incident %d", incident)
                 break
 
+    def head(self) -> str:
+        """Of the audit, for messages; "" while nothing was ever decided."""
+        return self._remedy.ledger.head_text if self._remedy is not None and self._remedy.ledger.head[0] else ""
+
     def samples(self) -> list[Sample]:
         """The runner's figures."""
         return self._remedy.samples() if self._remedy is not None else []
@@ -185,12 +190,15 @@ def build(config: Config, shelf: Shelf, agent: Agent, desk: Desk, state: State) 
             settings_["url"] = config.playbooks.webhook
         return kind(target=target, reach=reached, **settings_)
 
-    def house(at: sqlite3.Connection, now: float) -> House:
-        return tables.house(at, now, state.losses, "" if state.health.mode == "file" else state.health.trouble or "no disk")
+    keys = keyring(config)
+    ledger = Ledger(state, config.state_dir, keys, agent.clock)
 
-    carrier = Carrier(state, view, agent.clock, make, reach, house)
-    links = Links(config.playbooks.url, keyring(config)) if config.playbooks.url else None
-    return Remedy(state, shelf.playbooks, config.playbooks.ceiling, view, agent.clock, carrier, links)
+    def house(at: sqlite3.Connection, now: float) -> House:
+        return tables.house(at, now, ledger.losses, ledger.volatile)
+
+    carrier = Carrier(ledger, view, agent.clock, make, reach, house)
+    links = Links(config.playbooks.url, keys) if config.playbooks.url else None
+    return Remedy(ledger, shelf.playbooks, config.playbooks.ceiling, view, agent.clock, carrier, links)
 
 
 def keyring(config: Config) -> Keyring:

@@ -73,6 +73,7 @@ class Daemon:
         self.alerting = Alerting.of(config, self.state, self.agent.ring, self.agent.clock, self.casework.healthy)
         self.desk.listen(self.alerting.hint)
         self.acting = Acting(config, self.agent, self.desk, self.state)
+        self.alerting.courier.audit = self.acting.head
         self.casework.listeners.append(self.acting.diagnosed)
         self.organs += [self.desk, self.alerting, self.acting]
         sources: list[Collector | Organ] = [*self.agent.collectors.values(), *self.organs]

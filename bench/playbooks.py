@@ -26,13 +26,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar
 
+from agent.host.keyfile import Keyring
 from agent.host.reach import Action, Class, Reach
 from agent.model import JsonObject, Target, labels
 from agent.remedy import guard, tables
 from agent.remedy.carry import Carrier
+from agent.remedy.ledger import Ledger, looked_over
 from agent.remedy.model import OVER, Facts, House, Run
 from agent.remedy.playbook import ActionSpec, Playbook, load_playbooks
 from agent.remedy.runner import Remedy
+from agent.store import audit
 from agent.store.state import State
 
 TARGET = Target("process", "python", 7, 100.0, unit="svc@1.service", user="ml")
@@ -51,6 +54,7 @@ steps: [{steps}]
 verify: {{settle: 1ms, within: {within}}}
 {next}
 """
+ZERO = ("steps_done_twice", "runs_stuck", "attempts_not_counted", "audit_records_missing")
 TICK_S = 0.004
 LIVES_AT_LEAST_S, LIVES_AT_MOST_S = 0.1, 0.5
 
@@ -160,6 +164,7 @@ async def life(folder: str, *, finish: bool = False, cut: Callable[[], None] | N
     await state.open()
     if cut is not None:
         _cut_at_writes(state, cut)
+        _cut_at_records(cut)
 
     def make(name: str, target: Target, reach: Reach, given: Mapping[str, Any]) -> Action:
         return Mark(folder, int(reach.told["run"]) if name != "capture_evidence" else 0, name)  # type: ignore[return-value]
@@ -167,10 +172,11 @@ async def life(folder: str, *, finish: bool = False, cut: Callable[[], None] | N
     def reach(told: JsonObject) -> Reach:
         return Reach(clock, None, folder, told)  # type: ignore[arg-type]
 
-    carrier = Carrier(state, world, clock, make, reach, lambda at, now: House())  # type: ignore[arg-type]
+    ledger = Ledger(state, folder, Keyring(f"{folder}/playbooks.key"), clock)
+    carrier = Carrier(ledger, world, clock, make, reach, lambda at, now: House())  # type: ignore[arg-type]
     guard.STORM_PROPOSALS = 1 << 30  # a storm is what this is
     carrier._keep_evidence = _no_evidence  # type: ignore[method-assign,assignment]
-    remedy = Remedy(state, shelf(), "auto", world, clock, carrier)  # type: ignore[arg-type]
+    remedy = Remedy(ledger, shelf(), "auto", world, clock, carrier)  # type: ignore[arg-type]
     await remedy.open()
     number = int(time.time() * 1000)
     while True:
@@ -199,6 +205,19 @@ def _cut_at_writes(state: State, cut: Callable[[], None]) -> None:
         return result
 
     state.write = counted  # type: ignore[method-assign]
+
+
+def _cut_at_records(cut: Callable[[], None]) -> None:
+    """Between an edge in the state and its record in the audit file, and in the middle of a line."""
+    write = audit._write
+
+    def torn(fd: int, raw: bytes) -> None:
+        cut()
+        write(fd, raw[: len(raw) // 2])
+        cut()
+        write(fd, raw[len(raw) // 2 :])
+
+    audit._write = torn
 
 
 def forked(work: Callable[[], None]) -> int:
@@ -248,6 +267,8 @@ def judge(folder: str) -> dict[str, Any]:
     with sqlite3.connect(f"{folder}/state.db") as at:
         runs = {r.id: r for r in tables.runs(at, most=1_000_000)}
         broken = tables.broken_link(at)
+        records = tables.head(at)[0]
+    sealed = looked_over(f"{folder}/audit.jsonl", Keyring(f"{folder}/playbooks.key"))
     doubled = sum(n > 1 for (_, name), n in marks.items() if name == "only_once")
     repeated = sum(n > 1 for (_, name), n in marks.items() if name == "twice_is_fine")
     uncounted = sum(int(run) not in runs or runs[int(run)].reserved_at is None for run, _ in marks)
@@ -260,6 +281,8 @@ def judge(folder: str) -> dict[str, Any]:
         "runs_stuck": sum(r.phase not in OVER for r in runs.values()),
         "attempts_not_counted": uncounted,
         "audit_broken_at": broken,
+        "audit_file_broken_at": sealed.line or None,
+        "audit_records_missing": records - sealed.seq,
     }
 
 
@@ -278,8 +301,12 @@ def matrix(kills: int, edges: int, seed: int) -> dict[str, Any]:
 
 def wrong(told: Mapping[str, Any]) -> list[str]:
     """Which counts that must be nothing are not."""
-    bad = [name for name in ("steps_done_twice", "runs_stuck", "attempts_not_counted", "died_by_themselves") if told[name]]
-    return bad + ([] if told["finished"] else ["finished"]) + (["audit_broken_at"] if told["audit_broken_at"] is not None else [])
+    bad = [name for name in (*ZERO, "died_by_themselves") if told[name]]
+    return (
+        bad
+        + ([] if told["finished"] else ["finished"])
+        + [n for n in ("audit_broken_at", "audit_file_broken_at") if told[n] is not None]
+    )
 
 
 def main() -> int:
@@ -300,10 +327,11 @@ def main() -> int:
         print(f"| lives ended by SIGKILL, at random / at an edge | {told['kills']} / {told['edges']} |")
         print(f"| runs; steps done | {told['runs']} ({ended}); {told['steps_done']} |")
         print(f"| steps repeated because nobody knew, harmless ones | {told['steps_repeated_that_may_be']} |")
-        for name in ("steps_done_twice", "runs_stuck", "attempts_not_counted"):
+        for name in ZERO:
             value = told[name]
             print(f"| {name.replace('_', ' ')} (must be 0) | {f'**{value}**' if value else value} |")
-        print(f"| audit chain | {'whole' if told['audit_broken_at'] is None else '**broken**'} |")
+        whole = told["audit_broken_at"] is None and told["audit_file_broken_at"] is None
+        print(f"| audit chain in the state and in its sealed file | {'whole' if whole else '**broken**'} |")
         print(f"\n{told['seconds']} s.")
     return 1 if bad else 0
 

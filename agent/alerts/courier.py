@@ -77,14 +77,14 @@ class Courier:
         self.sent: dict[tuple[str, str], int] = {}  # (address, ending) → attempts
         self._maintenance = [Maintenance.of(w) for w in settings.maintenance]
         self.state, self.clock, self.send = state, clock, send
+        self.audit: Callable[[], str] = lambda: ""  # the head of the audit, where there is one
         self._env = os.environ if env is None else env
         self._random = random or Random()
         self._lock = asyncio.Lock()
         self._hint = asyncio.Event()
         self._bells: dict[str, asyncio.Event] = {}
         self._cursor = 0
-        self._read = True
-        self._changed = True
+        self._read = self._changed = True
         self._due = 0.0
         self._started = 0.0
 
@@ -212,7 +212,7 @@ class Courier:
         for draft in made.drafts:
             await asyncio.sleep(0)  # ten alerts take some milliseconds to write
             said = [note for name, note in notes.items() if name != draft.address.name]
-            told = letter(draft, self.settings, self.host, at.now, self.bound.folded.get(draft.group, 0), said)
+            told = letter(draft, self.settings, self.host, at.now, self.bound.folded.get(draft.group, 0), said, self.audit())
             row = Row(draft.event, draft.address.name, draft.group, "pending", at.now, at.now, told, draft.marks)
             self.outbox.post(row, writes, draft.merge)
         self._due = min(made.wake or math.inf, *(m.ends for m in self.silences.values() if m.ends > at.now), at.now + LOOK_MOST_S)

@@ -15,9 +15,9 @@ from agent.model import JsonObject
 ALERTNAME = "alertname"
 
 
-def letter(draft: Draft, settings: Alerts, host: str, now: float, folded: int, notes: Sequence[str]) -> JsonObject:
+def letter(draft: Draft, settings: Alerts, host: str, now: float, folded: int, notes: Sequence[str], audit: str = "") -> JsonObject:
     """The whole payload of a row."""
-    told = message(draft, settings, host, now, folded, notes)
+    told = message(draft, settings, host, now, folded, notes, audit)
     if draft.address.receiver.type == "alertmanager":
         alerts = {i.alert.id: i.alert for i in draft.items}
         said = [entry for mark in draft.marks for entry in _entries(alerts[mark.alert], mark, draft.known, settings, host, now)]

@@ -27,8 +27,13 @@ CRITICAL_SHOWN = 50
 DRAWN = ("flamegraph",)
 
 
-def message(draft: Draft, settings: Alerts, host: str, now: float, folded: int = 0, notes: Sequence[str] = ()) -> JsonObject:
-    """What a draft says. ``folded`` alerts of the group are only counted, ``notes`` are about receivers in trouble."""
+def message(
+    draft: Draft, settings: Alerts, host: str, now: float, folded: int = 0, notes: Sequence[str] = (), audit: str = ""
+) -> JsonObject:
+    """What a draft says. ``folded`` alerts of the group are only counted, ``notes`` are about receivers in trouble.
+
+    ``audit`` is the head of the audit as it stands: who has the message can tell later that nothing was cut off.
+    """
     marks = {m.alert: m for m in draft.marks}
     items = sorted(draft.items, key=lambda i: (i.alert.status != "firing", -marks[i.alert.id].severity, i.alert.opened, i.alert.id))
     criticals = sum(i.severity == Severity.CRITICAL for i in items)
@@ -52,6 +57,7 @@ def message(draft: Draft, settings: Alerts, host: str, now: float, folded: int =
         "alerts": told,
         "more": len(items) - len(shown) + folded,
         "notes": [redact(clean(note, 300)) for note in notes],
+        **({"audit": audit} if audit else {}),
     }
     made["title"] = title(made, draft.reason)
     return made

@@ -85,7 +85,7 @@ def _lines(told: Json, write: _Plain) -> list[str]:
     if notes and lines:
         lines.append("")
     lines += notes
-    lines += ["", write.prose(f"{told['host']} · anfl-agent {told['agent_version']} · {_time(told['time'])} · event {told['id']}")]
+    lines += ["", write.prose(_foot(told))]
     return lines
 
 
@@ -124,6 +124,12 @@ def _since(a: Json) -> str:
     return f"{_time(a['opened'])} until {_time(a['closed'])}" + (f" ({a['ending']})" if a["ending"] else "")
 
 
+def _foot(told: Json) -> str:
+    """Which message this is; with the head of the audit where anything was ever decided."""
+    audit = f" · audit {told['audit']}" if told.get("audit") else ""
+    return f"{told['host']} · anfl-agent {told['agent_version']} · {_time(told['time'])} · event {told['id']}{audit}"
+
+
 def _time(stamp: str | None) -> str:
     """RFC 3339 as people read it."""
     return f"{stamp[:19].replace('T', ' ')} UTC" if stamp else "?"
@@ -139,13 +145,12 @@ def html(told: Json) -> str:
     if told["more"]:
         parts.append(f"<p><b>and {told['more']} more</b> in this group: <code>anfl-agent incidents list</code></p>")
     parts += [f"<p>{escape(note)}</p>" for note in told["notes"]]
-    foot = f"{told['host']} · anfl-agent {told['agent_version']} · {_time(told['time'])} · event {told['id']}"
     return (
         '<div style="font-family:-apple-system,Segoe UI,Helvetica,Arial,sans-serif;font-size:14px;line-height:1.5;color:#202124;'
         'max-width:680px;margin:0 auto">'
         f'<div style="border-left:6px solid {colour};padding:8px 14px;background:#f6f7f9;font-size:17px;font-weight:600">'
         f"{escape(heading(told))}</div>{''.join(parts)}"
-        f'<p style="color:#5f6368;font-size:12px;border-top:1px solid #e0e3e7;padding-top:8px">{escape(foot)}</p></div>'
+        f'<p style="color:#5f6368;font-size:12px;border-top:1px solid #e0e3e7;padding-top:8px">{escape(_foot(told))}</p></div>'
     )
 
 

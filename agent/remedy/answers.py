@@ -12,6 +12,7 @@ from agent.model import JsonObject
 from agent.remedy import tables
 from agent.remedy.model import Run
 from agent.remedy.playbook import Mode, Playbook, allowed_mode
+from agent.store.audit import Check, head_of
 
 
 def listing(playbooks: Mapping[str, Playbook], ceiling: Mode, at: sqlite3.Connection) -> JsonObject:
@@ -66,15 +67,27 @@ def run(one: Run) -> JsonObject:
 
 
 def audit(at: sqlite3.Connection, most: int) -> JsonObject:
-    """``anfl.audit/1``: the newest records, and whether the chain is whole."""
+    """``anfl.audit/1``: the newest records, and whether their chain in the state is whole."""
     number, digest = tables.head(at)
     records = [{**r, "time": when(r["time"])} for r in tables.audit(at, most)]
     return {
         "schema": "anfl.audit/1",
-        "head": {"seq": number, "hash": digest},
+        "head": {"seq": number, "hash": digest, "text": head_of(number, digest)},
         "broken_at": tables.broken_link(at),
         "records": records,
     }
+
+
+def checked(found: Check, path: str, state: JsonObject | None = None) -> JsonObject:
+    """``anfl.audit-check/1``: a look over the whole audit file. ``state``: what :func:`audit` says, to be compared."""
+    wrong = f"line {found.line}: {found.why}" if found.line else ""
+    if state is not None and not wrong:
+        if state["broken_at"] is not None:
+            wrong = f"record {state['broken_at']} was changed in the state"
+        elif (state["head"]["seq"], state["head"]["hash"]) != (found.seq, found.hash):
+            wrong = f"the state's last record is {state['head']['text']}, the file's {head_of(found.seq, found.hash)}"
+    head = {"seq": found.seq, "hash": found.hash, "text": head_of(found.seq, found.hash)}
+    return {"schema": "anfl.audit-check/1", "path": path, "records": found.seq, "head": head, "wrong": wrong or None}
 
 
 def _plain(who: Any) -> dict[str, Any]:

@@ -15,13 +15,12 @@ from agent.host.clock import Clock
 from agent.host.reach import Action, Reach, WillNot
 from agent.model import JsonObject, Target
 from agent.remedy import guard, tables
-from agent.remedy.model import OVER, Facts, House, Phase, Run
+from agent.remedy.ledger import Ledger
+from agent.remedy.model import ITSELF, OVER, Facts, House, Phase, Run
 from agent.remedy.playbook import Playbook, Step
-from agent.store.state import State
 
 log = logging.getLogger("anfl.remedy")
 
-ITSELF = "anfl-agent"
 EVIDENCE = "capture_evidence"
 EVIDENCE_S = 20.0
 """What is kept before something disruptive may take no longer: the trouble goes on meanwhile."""
@@ -66,7 +65,7 @@ class Carrier:
 
     def __init__(
         self,
-        state: State,
+        state: Ledger,
         sight: Sight,
         clock: Clock,
         make: Callable[[str, Target, Reach, Mapping[str, Any]], Action],
@@ -138,8 +137,8 @@ class Carrier:
         if action.class_ != "observe" and not again and (why := await self._late(run)):
             return await self.move(run, Phase.EXPIRED, reason=why)
         run = await self.move(run, Phase.INTENT, step=number, reason=plan, again=again)
-        if self._state.health.mode != "file":
-            return await self._failed(run, playbook, "what is done cannot be kept now: nothing is done")
+        if why := self._state.volatile:
+            return await self._failed(run, playbook, f"what is done cannot be kept now ({why}): nothing is done")
         touched = False
         try:
             async with asyncio.timeout(step.timeout):

@@ -7,6 +7,8 @@ from enum import StrEnum
 
 from agent.model import JsonObject, Labels, Target
 
+ITSELF = "anfl-agent"
+
 
 class Phase(StrEnum):
     """Where a run stands. From ``reserved`` on its attempt is spent."""

@@ -13,11 +13,11 @@ from agent.errors import AgentError
 from agent.host.clock import Clock
 from agent.model import JsonObject
 from agent.remedy import guard, tables
-from agent.remedy.carry import ITSELF, Carrier, Sight
-from agent.remedy.model import OVER, Phase, Run, Tally
+from agent.remedy.carry import Carrier, Sight
+from agent.remedy.ledger import Ledger
+from agent.remedy.model import ITSELF, OVER, Phase, Run, Tally
 from agent.remedy.playbook import Playbook
 from agent.remedy.propose import Proposer
-from agent.store.state import State
 
 log = logging.getLogger("anfl.remedy")
 
@@ -27,7 +27,7 @@ class Outcome:
 
     def __init__(
         self,
-        state: State,
+        state: Ledger,
         playbooks: Mapping[str, Playbook],
         sight: Sight,
         clock: Clock,

@@ -17,7 +17,6 @@ from agent.remedy.links import Asked, gone
 from agent.remedy.model import OVER, Phase, Run
 from agent.remedy.playbook import Playbook
 from agent.remedy.runner import Remedy
-from agent.store.state import State
 
 log = logging.getLogger("anfl.remedy")
 
@@ -31,9 +30,9 @@ class NotYours(Refused):
 class People:
     """The ways in for people; who they are was checked at the door."""
 
-    def __init__(self, remedy: Remedy, state: State, clock: Clock) -> None:
+    def __init__(self, remedy: Remedy, clock: Clock) -> None:
         self._remedy = remedy
-        self._state = state
+        self._state = remedy.ledger
         self._clock = clock
 
     async def approve(self, number: int, voice: Voice, code: Code | None = None, link: Asked | None = None) -> Run:

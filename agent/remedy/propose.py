@@ -11,10 +11,10 @@ from typing import Any
 from agent.host.clock import Clock
 from agent.model import JsonObject, Labels, Target
 from agent.remedy import guard, tables
-from agent.remedy.carry import ITSELF, Sight
-from agent.remedy.model import OVER, Phase, Run
+from agent.remedy.carry import Sight
+from agent.remedy.ledger import Ledger
+from agent.remedy.model import ITSELF, OVER, Phase, Run
 from agent.remedy.playbook import Mode, Playbook, allowed_mode
-from agent.store.state import State
 
 AGAIN_S = 600.0
 """The same playbook is not proposed twice for an incident within this time."""
@@ -25,7 +25,7 @@ Key = tuple[str, Labels]
 class Proposer:
     """Makes proposals, and keeps them."""
 
-    def __init__(self, state: State, playbooks: Mapping[str, Playbook], ceiling: Mode, sight: Sight, clock: Clock) -> None:
+    def __init__(self, state: Ledger, playbooks: Mapping[str, Playbook], ceiling: Mode, sight: Sight, clock: Clock) -> None:
         self._state = state
         self._playbooks = playbooks
         self._ceiling = ceiling

@@ -18,13 +18,14 @@ from agent.host.clock import Clock
 from agent.host.lane import Stalled, aside
 from agent.model import JsonObject, Kind, Metric, Sample, Series, labels
 from agent.remedy import guard, tables
-from agent.remedy.carry import ITSELF, Carrier, Sight
+from agent.remedy.carry import Carrier, Sight
+from agent.remedy.ledger import Ledger
 from agent.remedy.links import Links
-from agent.remedy.model import ACTING, OVER, Decision, Facts, Phase, Run
+from agent.remedy.model import ACTING, ITSELF, OVER, Decision, Facts, Phase, Run
 from agent.remedy.outcome import Outcome
 from agent.remedy.playbook import MODES, Mode, Playbook, allowed_mode
 from agent.remedy.propose import Key, Proposer
-from agent.store.state import State
+from agent.store.audit import HEAD_DIGITS
 
 log = logging.getLogger("anfl.remedy")
 
@@ -43,12 +44,14 @@ class Remedy:
         Metric("remedy_runs", Kind.GAUGE, "", "Runs of playbooks that are proposed, approved or under way.", ("phase",)),
         Metric("remedy_paused", Kind.GAUGE, "", "1 while playbooks are paused."),
         Metric("remedy_breaker_open", Kind.GAUGE, "", "1 while the breaker is open and nothing is done."),
-        Metric("remedy_audit_records_total", Kind.COUNTER, "", "Records of the audit chain."),
+        Metric("remedy_audit_records_total", Kind.COUNTER, "", "Records of the audit: the number of the last one."),
+        Metric("remedy_audit_head", Kind.GAUGE, "", "The first 48 bits of the last audit record's hash, as a whole number."),
+        Metric("remedy_audit_up", Kind.GAUGE, "", "1 while what is done can be kept and recorded; nothing is done without."),
     )
 
     def __init__(
         self,
-        state: State,
+        state: Ledger,
         playbooks: Mapping[str, Playbook],
         ceiling: Mode,
         sight: Sight,
@@ -58,7 +61,7 @@ class Remedy:
     ) -> None:
         self.playbooks = playbooks
         self.ceiling = ceiling
-        self._state = state
+        self.ledger = self._state = state
         self._sight = sight
         self._clock = clock
         self.carrier = carrier
@@ -67,7 +70,6 @@ class Remedy:
         self._outcome = Outcome(state, playbooks, sight, clock, carrier, self._proposer)
         self._open: list[Run] = []
         self._switches: dict[str, JsonObject] = {}
-        self._audit = 0
         self._seen = -1
         self._looked = 0.0
         self._pruned: float | None = None
@@ -81,6 +83,7 @@ class Remedy:
     async def open(self) -> None:
         """Settle what a crash left behind. The state must be open."""
         async with self.busy:
+            await self._state.open()
             for run in await self._state.read(lambda at: tables.runs(at, LEFT)):
                 await self._outcome.left_behind(run, self.playbooks.get(run.playbook))
             await self.refresh()
@@ -249,15 +252,18 @@ class Remedy:
     async def refresh(self) -> None:
         """Read anew what :meth:`samples` tells."""
 
-        def look(at: sqlite3.Connection) -> tuple[list[Run], dict[str, JsonObject], int]:
-            return tables.runs(at, frozenset(Phase) - OVER), tables.switches(at), tables.head(at)[0]
+        def look(at: sqlite3.Connection) -> tuple[list[Run], dict[str, JsonObject]]:
+            return tables.runs(at, frozenset(Phase) - OVER), tables.switches(at)
 
-        self._open, self._switches, self._audit = await self._state.read(look)
+        self._open, self._switches = await self._state.read(look)
 
     def samples(self) -> list[Sample]:
         """Its own figures."""
         found = [Sample(series, float(sum(r.phase is phase for r in self._open))) for phase, series in self._phases.items()]
         paused = float(self._switches.get("pause", {}).get("until", 0.0) > self._clock.now())
         figures = {"remedy_paused": paused, "remedy_breaker_open": float("breaker" in self._switches)}
-        figures["remedy_audit_records_total"] = float(self._audit)
+        number, digest = self.ledger.head
+        figures["remedy_audit_records_total"] = float(number)
+        figures["remedy_audit_head"] = float(int(digest[:HEAD_DIGITS] or "0", 16))
+        figures["remedy_audit_up"] = float(not self.ledger.volatile)
         return found + [Sample(self._series[name], value) for name, value in figures.items()]

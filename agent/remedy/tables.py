@@ -5,7 +5,6 @@ What was reserved counts as done, whatever became of it: the attempt is in the t
 
 from __future__ import annotations
 
-import hashlib
 import json
 import sqlite3
 from collections.abc import Iterable, Mapping
@@ -15,6 +14,7 @@ from typing import Any
 from agent.model import JsonObject, Target
 from agent.remedy.guard import BREAKER_WINDOW_S, STORM_WINDOW_S
 from agent.remedy.model import ACTING, EDGES, OVER, House, Phase, Run, Tally
+from agent.store.audit import Entry, canonical, link
 from agent.store.state import Loss, Room
 
 KEEP_S = 180 * 86400.0
@@ -79,17 +79,45 @@ def move(to: sqlite3.Connection, before: Run, phase: Phase, now: float, who: str
 
 def record(to: sqlite3.Connection, time: float, who: str, what: str, body: Mapping[str, Any]) -> None:
     """One audit record; its hash covers the one before."""
-    last = to.execute("SELECT seq, hash FROM audit ORDER BY seq DESC LIMIT 1").fetchone() or (0, "")
-    text = json.dumps(body, sort_keys=True, separators=(",", ":"))
-    to.execute(
-        "INSERT INTO audit VALUES (?,?,?,?,?,?)",
-        (last[0] + 1, time, who, what, text, link(last[1], last[0] + 1, time, who, what, text)),
-    )
+    seq, before = head(to)
+    _record(to, seq + 1, before, time, who, what, body)
 
 
-def link(before: str, seq: int, time: float, who: str, what: str, body: str) -> str:
-    """The hash of one audit record."""
-    return hashlib.sha256("\x1f".join((before, str(seq), f"{time:.6f}", who, what, body)).encode()).hexdigest()
+def _record(to: sqlite3.Connection, seq: int, before: str, time: float, who: str, what: str, body: Mapping[str, Any]) -> None:
+    text = canonical(body)
+    to.execute("INSERT INTO audit VALUES (?,?,?,?,?,?)", (seq, time, who, what, text, link(before, seq, time, who, what, text)))
+
+
+def mark_sealed(to: sqlite3.Connection, seq: int) -> None:
+    """So far the audit file is known to reach: what is shorter later was cut."""
+    to.execute("INSERT OR REPLACE INTO sealed VALUES (1, ?)", (seq,))
+
+
+def meet(to: sqlite3.Connection, now: float, who: str, last: Entry | None) -> str:
+    """Compare with the last record of the audit file; what is wrong, in words, is recorded too. "" if all is as it should be.
+
+    A file that is behind gets what it lacks afterwards. One that is ahead, or tells something else, goes on from its own end, and
+    nothing is done until a person has said that this is known: what was done before is not.
+    """
+    marked = to.execute("SELECT seq FROM sealed").fetchone() or (0,)
+    seq, digest = (last.seq, last.hash) if last is not None else (0, "")
+    same = to.execute("SELECT hash FROM audit WHERE seq = ?", (seq,)).fetchone()
+    if seq and same != (digest,):
+        why = "the audit file knows more than the state, or something else: the state was lost, or put back"
+        _record(to, max(seq, head(to)[0]) + 1, digest, now, who, "state lost", {"why": why})
+        switch(to, "lost", {"since": now, "why": why}, now, who)
+        return why
+    if seq < marked[0]:
+        why = f"the audit file ended at record {seq}, it reached {marked[0]} before: written again from the state"
+        record(to, now, who, "audit mended", {"had": seq, "lacked": marked[0] - seq})
+        return why
+    return ""
+
+
+def entries(at: sqlite3.Connection, after: int) -> list[Entry]:
+    """The audit records behind that one."""
+    rows = at.execute("SELECT seq, time, who, what, body, hash FROM audit WHERE seq > ? ORDER BY seq", (after,))
+    return [Entry(*row) for row in rows]
 
 
 def note(to: sqlite3.Connection, before: Run, now: float, who: str, **changes: Any) -> Run:
@@ -185,7 +213,8 @@ def house(at: sqlite3.Connection, now: float, losses: Iterable[Loss], volatile: 
     """How the host stands. State that was lost holds everything up until a person said that this is known (switch ``fresh``)."""
     known = switches(at)
     pause, breaker, fresh = known.get("pause"), known.get("breaker"), known.get("fresh")
-    unknown = [loss for loss in losses if fresh is None or loss.at > fresh["since"]]
+    lost = [Loss(known["lost"]["since"], known["lost"]["why"])] if "lost" in known else []
+    unknown = [loss for loss in (*losses, *lost) if fresh is None or loss.at > fresh["since"]]
     return House(
         paused=pause["why"] if pause is not None and pause["until"] > now else "",
         tripped=breaker["why"] if breaker is not None else "",
@@ -213,6 +242,9 @@ def broken_link(at: sqlite3.Connection) -> int | None:
     """The first audit record that does not fit the one before, or is missing; None if the chain is whole."""
     before, expected = "", 1
     for seq, time, who, what, body, hash_ in at.execute("SELECT seq, time, who, what, body, hash FROM audit ORDER BY seq"):
+        if what == "state lost":  # begun anew: it is bound to the end of the audit file, which knows the rest
+            before, expected = hash_, seq + 1
+            continue
         if seq != expected or hash_ != link(before, seq, time, who, what, body):
             return int(expected)
         before, expected = hash_, seq + 1

@@ -87,7 +87,7 @@ class ApprovalPage:
             given = await _form(request)
             now = self._clock.now()
             voice, code = await aside(lambda: self._approvers.by_code(given["name"], given["code"], now))
-            people = People(remedy, self._state, self._clock)
+            people = People(remedy, self._clock)
             if given["word"] == "approve":
                 after = await people.approve(run.id, voice, code, asked)
             elif given["word"] == "refuse":

@@ -1,9 +1,10 @@
 """Playbooks on the unix socket.
 
-``GET /v1/playbooks``, ``GET /v1/audit[?most=N]`` and ``POST /v1/playbook`` with the fields of :data:`FIELDS`, where verb is
-``approve``, ``deny`` (with a ``code`` where the playbook asks for one), ``undo`` (of a run), ``weigh`` (a playbook for an
-incident: nothing is done), ``pause``, ``resume``, ``reset`` (the breaker) or ``fresh`` (lost state is accepted). Only root,
-the agent's own user and the group ``anfl-agent`` may; approve and deny are for those whom the configuration names, if any.
+``GET /v1/playbooks``, ``GET /v1/audit[?most=N]``, ``GET /v1/audit/check[?head=H]`` and ``POST /v1/playbook`` with the fields of
+:data:`FIELDS`, where verb is ``approve``, ``deny`` (with a ``code`` where the playbook asks for one), ``undo`` (of a run),
+``weigh`` (a playbook for an incident: nothing is done), ``pause``, ``resume``, ``reset`` (the breaker) or ``fresh`` (lost state
+is accepted). Only root, the agent's own user and the group ``anfl-agent`` may; approve and deny are for those whom the
+configuration names, if any.
 """
 
 from __future__ import annotations
@@ -53,13 +54,14 @@ class PlaybooksApi:
 
     @property
     def _people(self) -> People:
-        return People(self._remedy, self._state, self._clock)
+        return People(self._remedy, self._clock)
 
     def routes(self) -> Routes:
         """For :class:`agent.web.guard.Guarded`."""
         return {
             ("GET", "/v1/playbooks"): self._list,
             ("GET", "/v1/audit"): self._audit,
+            ("GET", "/v1/audit/check"): self._check,
             ("POST", "/v1/playbook"): self._word,
         }
 
@@ -77,6 +79,17 @@ class PlaybooksApi:
         if not said.isdecimal() or len(said) > 6:
             raise UsageError("most must be a number")
         return reply(await self._state.read(lambda at: answers.audit(at, int(said))))
+
+    async def _check(self, request: web.BaseRequest) -> web.StreamResponse:
+        if not caller(request).may(None):
+            return _refused(caller(request))
+        ledger = self._remedy.ledger
+        try:
+            found = await ledger.check(request.query.get("head", "")[:100])
+        except ValueError as error:
+            raise UsageError(str(error)) from None
+        state = await self._state.read(lambda at: answers.audit(at, 0))
+        return reply(answers.checked(found, ledger.path, state))
 
     async def _word(self, request: web.BaseRequest) -> web.StreamResponse:
         told = await body(request)

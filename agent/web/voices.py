@@ -8,7 +8,7 @@ import os
 from agent.host import procs
 from agent.permission import ROLES, Approver
 from agent.remedy.approvers import Approvers, Voice
-from agent.remedy.carry import ITSELF
+from agent.remedy.model import ITSELF
 from agent.web import peer
 
 

@@ -155,3 +155,11 @@ def test_a_notice_has_its_lines() -> None:
     for form in render.FORMATS.values():
         assert "one" in form(made)
         assert "two" in form(made)
+
+
+def test_a_message_tells_the_head_of_the_audit() -> None:
+    """Who keeps it can show later that nothing was cut off; one without stays as it is."""
+    told = notice("id", "test", "hello", ["a line"], "n1", 0.0)
+    assert "audit" not in render.text(told) + render.markdown(told) + render.html(told)
+    told["audit"] = "57:9f3a12bc3d4e"
+    assert all("audit 57:9f3a12bc3d4e" in shown for shown in (render.text(told), render.markdown(told), render.html(told)))

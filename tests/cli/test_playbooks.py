@@ -7,6 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from agent.host.keyfile import Keyring
+from agent.store.audit import AuditFile, Entry, link
 from tests.cli.conftest import Call
 
 
@@ -50,7 +52,8 @@ def test_what_cannot_be_meant_is_refused(call: Call, args: tuple[str, ...], said
         ("approve", "1"),
         ("deny", "1"),
         ("pause", "--for", "1h", "-m", "x"),
-        ("audit",),
+        ("audit", "tail"),
+        ("audit", "verify"),
         ("playbooks", "list"),
         ("playbooks", "history"),
         ("playbooks", "undo", "1"),
@@ -60,6 +63,26 @@ def test_what_cannot_be_meant_is_refused(call: Call, args: tuple[str, ...], said
 )
 def test_without_an_agent_there_is_nobody_to_ask(call: Call, args: tuple[str, ...], tmp_path: Path) -> None:
     """Exit 3, with how to start one."""
-    (tmp_path / "config.yaml").write_text(f"socket: {tmp_path}/none.sock\n")
+    (tmp_path / "config.yaml").write_text(f"socket: {tmp_path}/none.sock\nstate_dir: {tmp_path}\n")
     done = call("--config", str(tmp_path / "config.yaml"), *args)
     assert (done.code, "no agent runs here" in done.err) == (3, True), done.err
+
+
+def test_a_copy_of_the_audit_is_verified_without_an_agent(call: Call, tmp_path: Path) -> None:
+    """Whole, against a head, and with a record that was changed."""
+    (tmp_path / "key").write_text("k" * 64)
+    key = Keyring(str(tmp_path / "none"), file=str(tmp_path / "key")).key("audit")
+    path, before = tmp_path / "audit.jsonl", ""
+    file = AuditFile(str(path), key)
+    for seq in (1, 2, 3):
+        before = link(before, seq, 1.0, "ada", "run 1 approved", "{}")
+        file.append([Entry(seq, 1.0, "ada", "run 1 approved", "{}", before)])
+    given = ("audit", "verify", "--file", str(path), "--key", str(tmp_path / "key"))
+    done = call(*given, "--head", f"3:{before[:12]}")
+    assert (done.code, done.out) == (0, f"3 records: whole; head 3:{before[:12]}\n")
+    assert call(*given, "--head", f"4:{before[:12]}").code == 1
+    assert call(*given, "--head", "x").code == 2
+    path.write_bytes(path.read_bytes().replace(b"ada", b"eve", 1))
+    done = call(*given)
+    said = "BROKEN, line 1: record 1 was changed, or what stood before it; whole up to record 0\n"
+    assert (done.code, done.out) == (1, said)

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Awaitable, Callable
 
+from agent.host.keyfile import Keyring
 from agent.remedy import tables
 from agent.remedy.carry import Carrier
+from agent.remedy.ledger import Ledger
 from agent.remedy.model import Run
 from agent.remedy.people import People
 from agent.remedy.playbook import Mode, Playbook
@@ -20,9 +23,11 @@ class Agent:
 
     def __init__(self, state: State, world: World, clock: FakeClock, ceiling: Mode, books: dict[str, Playbook]) -> None:
         self.state, self.world, self.clock = state, world, clock
-        self.carrier = Carrier(state, world, clock, world.make, lambda told: None, world.house)  # type: ignore[arg-type,return-value]
-        self.remedy = Remedy(state, books, ceiling, world, clock, self.carrier)
-        self.people = People(self.remedy, state, clock)
+        folder = os.path.dirname(state.path)
+        self.ledger = Ledger(state, folder, Keyring(f"{folder}/playbooks.key"), clock)
+        self.carrier = Carrier(self.ledger, world, clock, world.make, lambda told: None, world.house)  # type: ignore[arg-type,return-value]
+        self.remedy = Remedy(self.ledger, books, ceiling, world, clock, self.carrier)
+        self.people = People(self.remedy, clock)
 
     async def runs(self) -> list[Run]:
         """All there are."""

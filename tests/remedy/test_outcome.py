@@ -203,7 +203,7 @@ async def test_while_state_is_in_memory_only_nothing_is_done(start: Start, monke
     monkeypatch.setattr(State, "read", State.write)
     await agent.remedy.diagnosed(DIAGNOSIS, 5, KEY)
     await agent.live(10)
-    assert ((await agent.runs())[-1].reason, agent.world.done) == ("what is done cannot be kept now: nothing is done", [])
+    assert ((await agent.runs())[-1].reason, agent.world.done) == ("what is done cannot be kept now (no disk): nothing is done", [])
 
 
 async def test_each_look_says_on_which_incidents_there_is_work(start: Start) -> None:

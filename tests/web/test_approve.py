@@ -21,6 +21,7 @@ from agent.permission import Approver
 from agent.remedy import tables
 from agent.remedy.approvers import Approvers
 from agent.remedy.carry import Carrier
+from agent.remedy.ledger import Ledger
 from agent.remedy.links import Links
 from agent.remedy.runner import Remedy
 from agent.store.state import State
@@ -40,9 +41,11 @@ class House:
 
     def __init__(self, folder: Path, state: State, clock: FakeClock, books: Any) -> None:
         self.state, self.clock, self.world = state, clock, World()
-        carrier = Carrier(state, self.world, clock, self.world.make, lambda told: None, self.world.house)  # type: ignore[arg-type,return-value]
-        self.links = Links(URL, Keyring(str(folder / "playbooks.key")))
-        self.runner = Remedy(state, books, "propose", self.world, clock, carrier, self.links)
+        keys = Keyring(str(folder / "playbooks.key"))
+        ledger = Ledger(state, str(folder), keys, clock)
+        carrier = Carrier(ledger, self.world, clock, self.world.make, lambda told: None, self.world.house)  # type: ignore[arg-type,return-value]
+        self.links = Links(URL, keys)
+        self.runner = Remedy(ledger, books, "propose", self.world, clock, carrier, self.links)
         people = (("grace", "admin", GRACE), ("linus", "operator", LINUS), ("ada", "approver", LINUS))
         for name, _, secret in people:
             (folder / name).write_text(f"# {name}\n{secret.lower()}\n")

@@ -12,13 +12,16 @@ import pytest
 
 from agent.errors import AgentError
 from agent.host import agentsock, procs
+from agent.host.keyfile import Keyring
 from agent.host.lane import Lane, aside
 from agent.incidents.desk import Desk
 from agent.model import JsonObject
 from agent.permission import Approver
 from agent.remedy import tables
 from agent.remedy.approvers import Approvers, Voice
-from agent.remedy.carry import ITSELF, Carrier
+from agent.remedy.carry import Carrier
+from agent.remedy.ledger import Ledger
+from agent.remedy.model import ITSELF
 from agent.remedy.runner import Remedy
 from agent.store.state import State
 from agent.web.playbooks import PlaybooksApi
@@ -35,8 +38,10 @@ class Door:
 
     def __init__(self, folder: Path, state: State, clock: FakeClock, books: Any, approvers: Any = (), own: int = -1) -> None:
         self.path, self.state, self.world = str(folder / "agent.sock"), state, World()
-        carrier = Carrier(state, self.world, clock, self.world.make, lambda told: None, self.world.house)  # type: ignore[arg-type,return-value]
-        self.runner = Remedy(state, books, "propose", self.world, clock, carrier)
+        keys = Keyring(str(folder / "playbooks.key"))
+        ledger = Ledger(state, str(folder), keys, clock)
+        carrier = Carrier(ledger, self.world, clock, self.world.make, lambda told: None, self.world.house)  # type: ignore[arg-type,return-value]
+        self.runner = Remedy(ledger, books, "propose", self.world, clock, carrier)
         self.clock = clock
         voices = Voices(Approvers(approvers), own=own)
         api = PlaybooksApi(self, Desk(state, clock), state, clock, voices)  # type: ignore[arg-type]
@@ -94,6 +99,11 @@ async def test_what_waits_is_listed_and_agreed_to_by_name(door: Door) -> None:
     assert said["run"]["phase"] == "approved"
     audit = await door.ask("GET", "/v1/audit")
     assert (audit["broken_at"], audit["head"]["seq"], audit["records"][-1]["what"]) == (None, 2, "run 1 approved")
+    found = await door.ask("GET", "/v1/audit/check?head=" + audit["head"]["text"])
+    assert (found["wrong"], found["records"], found["head"]) == (None, 2, audit["head"])
+    assert "is not there" in (await door.ask("GET", "/v1/audit/check?head=9:123456789012"))["wrong"]
+    with pytest.raises(AgentError, match="is no head"):
+        await door.ask("GET", "/v1/audit/check?head=x")
     assert audit["records"][-1]["who"] == said["run"]["approvals"][0]
 
 

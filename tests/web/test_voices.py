@@ -11,7 +11,7 @@ import pytest
 from agent.host import procs
 from agent.permission import Approver
 from agent.remedy.approvers import Approvers, Voice
-from agent.remedy.carry import ITSELF
+from agent.remedy.model import ITSELF
 from agent.web import peer
 from agent.web.peer import Peer
 from agent.web.voices import Voices
