@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import contextlib
 import socket
-from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import AsyncIterator, Callable, Iterable
+from dataclasses import dataclass, field
 from typing import Any
 
 from agent import __version__, plugins
+from agent.caveats import ended, no_all_clear, not_kept, unread, with_notes
 from agent.config import Config
+from agent.diagnosis import NotChecked
 from agent.engine.diagnose import Meta, Scope, conclude
 from agent.engine.evaluate import JudgeState
 from agent.engine.findings import Onsets
@@ -23,10 +25,10 @@ from agent.host.clock import Clock, SystemClock
 from agent.host.lane import Lane, Runner
 from agent.host.tools import ProbeTools
 from agent.investigate import Investigator, Limits, Progress
-from agent.model import Collector, Diagnosis, Evidence, Item, JsonObject, NotChecked, Target
+from agent.model import Collector, Item, JsonObject, Target
 from agent.store.ring import Ring
 from agent.store.shelf import Shelf
-from agent.watch import SourceState, Watch
+from agent.watch import Watch
 from agent.yamlfile import did_you_mean
 
 BURST_PERIOD_S = 1.0
@@ -34,7 +36,6 @@ OLD_ENOUGH_S = 12.0  # the shortest windows of the shipped rates
 NEWCOMER_S = 2.0  # subjects of the first rounds count as old
 SETTLE_TICKS = 5  # how often the cgroups of subjects are looked up
 LOOKUP_S = 10.0
-MAKE_ROOM = "make room, or name another folder under artifacts.dir"
 
 
 @dataclass(frozen=True)
@@ -170,7 +171,7 @@ class Agent:
         )
         diagnosis = with_notes(conclude(assessment, meta), [*trouble, *not_kept(looks.values()), *unread(self.watch.states())])
         if not there:
-            diagnosis = _ended(diagnosis, target)
+            diagnosis = ended(diagnosis, target)
         elif target.pid is not None and target.pid not in self.pids():
             diagnosis = no_all_clear(diagnosis, f"no samples of process {target.pid} were taken", "anfl-agent doctor")
         answer = to_json(diagnosis)
@@ -255,38 +256,6 @@ class Agent:
 
 def _there(target: Target) -> bool:
     return target.pid is None or target.start_time is None or procs.still(target.pid, target.start_time)
-
-
-def _ended(diagnosis: Diagnosis, target: Target) -> Diagnosis:
-    """Say that the target went away meanwhile; no command that would look at it again is offered."""
-    possible = tuple(replace(p, try_="") for p in diagnosis.possible)
-    unchecked = tuple(replace(n, try_="") for n in diagnosis.not_checked)
-    known = replace(diagnosis, possible=possible, not_checked=unchecked)
-    return no_all_clear(known, f"process {target.pid} ended while it was looked at", "diagnose its successor")
-
-
-def no_all_clear(diagnosis: Diagnosis, because: str, mend: str) -> Diagnosis:
-    """The same with this said first; that nothing was found then means nothing."""
-    verdict = "unknown" if diagnosis.verdict == "ok" else diagnosis.verdict
-    return replace(with_notes(diagnosis, [NotChecked("target", because, mend)]), verdict=verdict)
-
-
-def not_kept(looks: Iterable[Evidence]) -> Iterator[NotChecked]:
-    """What closer looks could not put into the artefact folder."""
-    for said in {e.says["artifacts"]: None for e in looks if e.says.get("artifacts")}:
-        yield NotChecked("artifacts", said, MAKE_ROOM)
-
-
-def unread(states: Iterable[SourceState]) -> Iterator[NotChecked]:
-    """A kernel log that may not be read: trees that live on it say nothing then, and silence must not be taken for health."""
-    for state in states:
-        if state.name == "kernel_log" and state.state == "absent":
-            yield NotChecked("kernel_log", state.why, "anfl-agent doctor")
-
-
-def with_notes(diagnosis: Diagnosis, notes: Sequence[NotChecked]) -> Diagnosis:
-    """The same with these first among what was not checked."""
-    return replace(diagnosis, not_checked=(*notes, *diagnosis.not_checked))
 
 
 def build(

@@ -25,7 +25,7 @@ from agent.flight import Flight
 from agent.host import heap
 from agent.host.boot import boot_id
 from agent.host.lane import aside
-from agent.host.rights import CAP_SYS_PTRACE, capabilities
+from agent.host.rights import looks_at_all
 from agent.host.systemd import Notifier
 from agent.incidents import tables
 from agent.incidents.desk import Desk
@@ -84,7 +84,7 @@ class Daemon:
         self._server = MetricsServer(self.page, self._own, self._health, hosts=form.hosts, more=form.routes())
         more = IncidentsApi(self.desk, self.state).routes() | AlertsApi(self.alerting.answers).routes()
         more |= PlaybooksApi(self.acting, self.desk, self.state, self.agent.clock, Voices(approvers)).routes()
-        self._socket = AgentSocket(config.socket, self, everyone=_looks_at_all(), more=more)
+        self._socket = AgentSocket(config.socket, self, everyone=looks_at_all(), more=more)
         self._notify = Notifier()
         self._stop = asyncio.Event()
         self._hangup = asyncio.Event()
@@ -291,12 +291,6 @@ class Daemon:
 
 def _stopped() -> AgentError:
     return AgentError("the agent was stopped", help="ask again, or use --local", exit_code=3)
-
-
-def _looks_at_all() -> bool:
-    """Whether this is the host's agent: it may look into everybody's processes, so everybody may ask about their own."""
-    with open("/proc/self/status") as status:
-        return bool(capabilities(status.read()) >> CAP_SYS_PTRACE & 1)
 
 
 def _cpu_seconds() -> float:

@@ -13,12 +13,11 @@ from typing import Any
 import pytest
 
 from agent import app, collectors, registry
-from agent.app import Agent, Request, unread
+from agent.app import Agent, Request
 from agent.config import Config, parse_config
 from agent.errors import AgentError, Unavailable, UsageError
 from agent.host.lane import InlineLane
 from agent.model import Event, JsonObject, Sample, Series, labels
-from agent.watch import SourceState
 from tests.fakes.clock import FakeClock
 from tests.fakes.gpusim import Host
 
@@ -250,19 +249,6 @@ def test_checking_the_plugins_refuses_what_a_start_would_refuse(tmp_path: Path) 
         app.check_plugins(configured(tmp_path, "probes: {pispy: {}}\n"))
     with pytest.raises(AgentError, match="mode 'always' is not one of ask, auto, off"):
         app.check_plugins(configured(tmp_path, "probes: {memray: {mode: always}}\n"))
-
-
-def test_a_kernel_log_that_may_not_be_read_is_said() -> None:
-    """Its trees are silent then; nobody must take that for health. A host without GPUs needs no word."""
-    states = [
-        SourceState("kernel_log", "absent", "/dev/kmsg cannot be read: Operation not permitted"),
-        SourceState("gpu", "absent", "no NVML"),
-        SourceState("cpu", "up"),
-    ]
-    (note,) = unread(states)
-    assert (note.id, note.try_) == ("kernel_log", "anfl-agent doctor")
-    assert "not permitted" in note.because
-    assert not list(unread([SourceState("kernel_log", "up")]))
 
 
 def test_the_kernel_log_calls_gpus_as_nvml_does(tmp_path: Path) -> None:

@@ -14,6 +14,7 @@ import pytest
 from agent import data, plugins
 from agent.cli import cli
 from agent.config import Config
+from agent.diagnosis import Confidence, Diagnosis, EvidenceLine, Finding, NotChecked, Possible, ProbeCost, RuledOut
 from agent.drill import needs, read
 from agent.drill.report import CaseResult, Report
 from agent.engine import ruletestfile, treefile
@@ -24,20 +25,7 @@ from agent.engine.report import to_json
 from agent.engine.ruletest import run
 from agent.engine.ruletestcases import load_cases
 from agent.engine.units import BYTES_IN, SECONDS_IN
-from agent.model import (
-    Artifact,
-    Confidence,
-    Culprit,
-    Diagnosis,
-    EvidenceLine,
-    Finding,
-    NotChecked,
-    Possible,
-    ProbeCost,
-    RuledOut,
-    Severity,
-    Target,
-)
+from agent.model import Artifact, Culprit, Severity, Target
 from agent.reports.doctor import Item
 from agent.watch import SourceState
 from agent.yamlfile import shape
@@ -234,7 +222,7 @@ def runs(message: str) -> list[str]:
 
 def test_the_configuration_template_shows_the_defaults() -> None:
     """``config init`` writes keys that exist."""
-    from agent.config import TEMPLATE
+    from agent.configtext import TEMPLATE
 
     shown = set(re.findall(r"^# (\w+):", TEMPLATE, re.MULTILINE))
     assert shown <= {field.name for field in dataclasses.fields(Config)}

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from agent.config import parse_config, show
+from agent.config import parse_config
+from agent.configtext import show
 from agent.errors import Problems
 
 

@@ -8,6 +8,7 @@ from pathlib import Path
 import click
 
 from agent import config as configuration
+from agent import configtext
 from agent.cli._output import print_json
 from agent.errors import AgentError
 
@@ -39,7 +40,7 @@ def check(ctx: click.Context, path: str | None, as_json: bool) -> None:
 def show(ctx: click.Context, as_json: bool) -> None:
     """Print the configuration in force, defaults included. Receivers may hold secrets and are only counted."""
     config = configuration.load(ctx.obj["config"])
-    shown = configuration.show(config)
+    shown = configtext.show(config)
     shown["path"] = config.path or None
     if as_json:
         print_json({"schema": "anfl.config/1", **shown})
@@ -73,7 +74,7 @@ def init(path: str | None, force: bool) -> None:
         raise AgentError(f"{target} exists", help="--force replaces it")
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
-        target.write_text(configuration.TEMPLATE, encoding="utf-8")
+        target.write_text(configtext.TEMPLATE, encoding="utf-8")
     except OSError as error:
         raise AgentError(f"cannot write {target}: {error.strerror}", help="name another path") from None
     click.echo(str(target))

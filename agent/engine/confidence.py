@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from math import prod
 
+from agent.diagnosis import Confidence
 from agent.engine.trees import Cause
-from agent.model import Confidence, Truth
+from agent.model import Truth
 
 EPSILON = 1e-9
 """Confidences closer than this are equal."""

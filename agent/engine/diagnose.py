@@ -11,6 +11,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
+from agent.diagnosis import Diagnosis, Finding, NotChecked, Possible, ProbeCost, RuledOut, Verdict
 from agent.engine import remains
 from agent.engine.entities import Entities
 from agent.engine.findings import Onsets, actives
@@ -19,19 +20,7 @@ from agent.engine.rounds import Round, RoundCache
 from agent.engine.schedule import looks
 from agent.engine.trees import RuleSet, Tree
 from agent.engine.walk import Answers, ProbeKey, ProbeRequest, Walk, Walker
-from agent.model import (
-    Diagnosis,
-    Finding,
-    Labels,
-    NotChecked,
-    Possible,
-    ProbeCost,
-    RuledOut,
-    Severity,
-    Target,
-    Verdict,
-    View,
-)
+from agent.model import Labels, Severity, Target, View
 
 __all__ = ["Assessment", "Meta", "ProbeKey", "ProbeRequest", "Scope", "assess", "conclude", "verdict"]
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 
+from agent.diagnosis import Finding
 from agent.engine.confidence import active
 from agent.engine.context import GPU_LABELS
 from agent.engine.entities import CHAIN, Entities
@@ -13,7 +14,7 @@ from agent.engine.rounds import Live
 from agent.engine.says import culprit, names_in
 from agent.engine.trees import Cause
 from agent.engine.walk import Outcome, Walk
-from agent.model import Artifact, Culprit, Evidence, Finding, Labels, Target
+from agent.model import Artifact, Culprit, Evidence, Labels, Target
 
 Onsets = Mapping[tuple[str, Labels], float]
 

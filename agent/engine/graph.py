@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
+from agent.diagnosis import Finding
 from agent.engine.confidence import EPSILON
 from agent.engine.trees import Cause
-from agent.model import Finding, Labels
+from agent.model import Labels
 
 _ENTITIES = frozenset({"pid", "cgroup", "unit", "container", "uuid", "job", "run"})
 """Labels of things a process belongs to; other labels (device, mountpoint, interface …) are parts of the host."""

@@ -5,12 +5,13 @@ from __future__ import annotations
 import math
 from collections.abc import Collection, Sequence
 
+from agent.diagnosis import NotChecked, Possible, RuledOut
 from agent.engine.confidence import possible
 from agent.engine.findings import gives_culprit
 from agent.engine.rounds import Round
 from agent.engine.trees import Cause
 from agent.engine.walk import Outcome, ProbeKey, Walk
-from agent.model import Labels, NotChecked, Possible, RuledOut, Target
+from agent.model import Labels, Target
 
 LONG_S = 60.0
 """Windows from here on need an agent that has been watching; that they are unknown in a burst says nothing about the host."""

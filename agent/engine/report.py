@@ -6,7 +6,8 @@ from dataclasses import asdict
 from datetime import UTC, datetime
 from typing import Any
 
-from agent.model import Confidence, Culprit, Diagnosis, EvidenceLine, Finding, JsonObject, Possible, Target
+from agent.diagnosis import Confidence, Diagnosis, EvidenceLine, Finding, Possible
+from agent.model import Culprit, JsonObject, Target
 
 SCHEMA = "anfl.diagnosis/1"
 

@@ -6,6 +6,7 @@ import operator
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
+from agent.diagnosis import Confidence, Finding
 from agent.engine.diagnose import Assessment, Scope, assess
 from agent.engine.evaluate import JudgeState, judge
 from agent.engine.rounds import RoundCache
@@ -13,7 +14,7 @@ from agent.engine.ruletestcases import COMPARISON, Case
 from agent.engine.ruletestfile import ExpectFile
 from agent.engine.trees import RuleSet
 from agent.engine.walk import Outcome, ProbeKey, Walk
-from agent.model import Confidence, Evidence, Finding, Target
+from agent.model import Evidence, Target
 
 PERIOD = 5.0
 """Seconds between rounds of the judge, as live."""

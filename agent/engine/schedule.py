@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 
+from agent.diagnosis import Confidence
 from agent.engine.confidence import EPSILON, active, possible
 from agent.engine.entities import Entities
 from agent.engine.findings import gives_culprit, place_of
 from agent.engine.graph import Active
 from agent.engine.trees import Cause, RuleSet
 from agent.engine.walk import Outcome, ProbeKey, ProbeRequest, Walk
-from agent.model import Confidence, Severity, Target
+from agent.model import Severity, Target
 
 _COST = {"free": 0, "light": 1, "heavy": 2}
 

@@ -6,12 +6,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
+from agent.diagnosis import Answer, Confidence, EvidenceLine
 from agent.engine.confidence import confidence
 from agent.engine.entities import Entities
 from agent.engine.rounds import Instance, Result, Round
 from agent.engine.says import names_in, number, said
 from agent.engine.trees import Cause, Check, Settings, Tree
-from agent.model import Answer, Confidence, Cost, Evidence, EvidenceLine, Labels, Severity, Target, Truth
+from agent.model import Cost, Evidence, Labels, Severity, Target, Truth
 
 
 class ProbeKey(NamedTuple):

@@ -11,3 +11,9 @@ def capabilities(status: str) -> int:
         if line.startswith("CapEff:"):
             return int(line.split()[1], 16)
     return 0
+
+
+def looks_at_all() -> bool:
+    """Whether this is the host's agent: it may look into everybody's processes, so everybody may ask about their own."""
+    with open("/proc/self/status") as status:
+        return bool(capabilities(status.read()) >> CAP_SYS_PTRACE & 1)

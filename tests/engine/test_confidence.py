@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import pytest
 
+from agent.diagnosis import Confidence
 from agent.engine.confidence import active, confidence, possible
 from agent.engine.trees import Cause
-from agent.model import Confidence, Severity, Truth
+from agent.model import Severity, Truth
 
 
 def cause(require: tuple[str, ...] = (), refute: dict[str, float] | None = None) -> Cause:

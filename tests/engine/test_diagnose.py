@@ -6,9 +6,10 @@ from dataclasses import replace
 
 import pytest
 
+from agent.diagnosis import Finding, RuledOut
 from agent.engine.diagnose import Assessment, Meta, Scope, assess, conclude
 from agent.engine.walk import ProbeKey
-from agent.model import Culprit, Evidence, Finding, RuledOut, Severity, Target, labels
+from agent.model import Culprit, Evidence, Severity, Target, labels
 from tests.fakes.rules import look, of, process, rule_set
 from tests.fakes.view import FakeView
 

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+from agent.diagnosis import Confidence, Finding
 from agent.engine.graph import Active, Place, rooted
 from agent.engine.trees import Cause
-from agent.model import Confidence, Finding, Severity, Target, labels
+from agent.model import Severity, Target, labels
 
 
 def found(

@@ -5,21 +5,9 @@ from __future__ import annotations
 import json
 from dataclasses import fields
 
+from agent.diagnosis import Confidence, Diagnosis, EvidenceLine, Finding, NotChecked, Possible, ProbeCost, RuledOut
 from agent.engine.report import to_json
-from agent.model import (
-    Artifact,
-    Confidence,
-    Culprit,
-    Diagnosis,
-    EvidenceLine,
-    Finding,
-    NotChecked,
-    Possible,
-    ProbeCost,
-    RuledOut,
-    Severity,
-    Target,
-)
+from agent.model import Artifact, Culprit, Severity, Target
 
 FINDING = Finding(
     id="memory.python-leak",
