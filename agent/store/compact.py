@@ -11,8 +11,8 @@ import os
 import sys
 
 from agent.store import recfile
+from agent.store.part import parts
 from agent.store.recfile import Record
-from agent.store.recording import parts
 from agent.store.rewrite import BLOCK_S, LEVEL, RECORD_S, Rewriting
 
 MARK = b'"compacted": true'

@@ -47,7 +47,7 @@ HEAD = _HEAD.size + _CRC.size
 
 @dataclass(frozen=True)
 class Record:
-    """One intact record. ``at`` is where it begins in its file, ``length`` that of its body there."""
+    """One intact record. ``at`` is where it begins in its file, ``length`` that of its body there; ``names``: it holds new ones."""
 
     kind: bytes
     first: float
@@ -55,6 +55,7 @@ class Record:
     payload: bytes
     at: int
     length: int
+    names: bool
 
 
 @dataclass(frozen=True)
@@ -113,12 +114,10 @@ def began(path: str) -> float:
 class _Stream(io.RawIOBase):
     """One zstd stream over several bodies; never gives more bytes than a record says it holds, whatever the body would swell to."""
 
-    def __init__(self) -> None:
+    def __init__(self, decompressor: zstandard.ZstdDecompressor) -> None:
         super().__init__()
         self._body = b""
-        self._reader = zstandard.ZstdDecompressor(max_window_size=MAX_WINDOW).stream_reader(
-            cast(IO[bytes], self), read_across_frames=False
-        )
+        self._reader = decompressor.stream_reader(cast(IO[bytes], self), read_across_frames=False)
 
     def read(self, size: int = -1) -> bytes:
         """The compressed bytes of the record at hand, once: what the decompressor asks for."""
@@ -140,7 +139,7 @@ def records(data: bytes, since: float = float("-inf"), until: float = float("inf
 
     Blocks that were over before ``since`` are passed over unless they hold names.
     """
-    at, stream = 0, None
+    at, stream, decompressor = 0, None, zstandard.ZstdDecompressor(max_window_size=MAX_WINDOW)
     while at < len(data):
         if since > float("-inf"):
             at = _pass_over(data, at, since)
@@ -152,14 +151,14 @@ def records(data: bytes, since: float = float("-inf"), until: float = float("inf
                 return
             body = data[at + HEAD : at + HEAD + length]
             if kind == KEY:
-                stream = _Stream()
+                stream = _Stream(decompressor)  # ends the one before
             payload = body if not flags & ZSTD else stream.unpack(body, size) if stream else None
         if payload is None:
             following = _resume(data, at)
             yield Damage(at, following, following == len(data))
             at, stream = following, None
         else:
-            yield Record(kind, first, last, payload, at, length)
+            yield Record(kind, first, last, payload, at, length, bool(flags & NAMES))
             at += HEAD + length
 
 

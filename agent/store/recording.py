@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import json
 import os
-import struct
 from array import array
 from bisect import bisect_right
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from time import gmtime, strftime
 from typing import Any
@@ -16,14 +14,14 @@ from agent.errors import AgentError
 from agent.model import Column, Event, Labels, Sample, Series
 from agent.store import recfile
 from agent.store.frame import BASES
-from agent.store.recfile import Damage, Record
-from agent.store.unframe import Decoder, Section
+from agent.store.part import Part, contents, head_of, part_of, parts
+from agent.store.recfile import Damage
+from agent.store.unframe import Decoder
 
 FILE_MOST_S = 4000.0
 """No file spans more, compacted or not: an older one holds nothing of interest."""
 SEEN_S = 130.0
 """A moment shows what was read within this long before it: two rounds of the slowest sources."""
-_BAD = (ValueError, LookupError, TypeError, struct.error, OverflowError)
 Key = tuple[str, Labels]
 
 
@@ -41,18 +39,6 @@ class FileReport:
     ended: str
     about: Mapping[str, Any]
     damage: tuple[Damage, ...] = ()
-
-
-@dataclass(frozen=True)
-class Part:
-    """One record, its values not yet decoded. Each section is to be decoded, in order, before the next part is asked for."""
-
-    decoder: Decoder
-    sections: list[Section]
-    events: list[Event]
-    kind: bytes
-    first: float
-    last: float
 
 
 class Recording:
@@ -86,21 +72,24 @@ class Recording:
         """One series in ``(since, until]``; empty if there is nothing of it."""
         column = Column(array("d"), array("d"))
         for part in self.parts(since, until):
-            number = part.decoder.ids.get((name, labels))
-            for section in part.sections if number is not None else ():
-                if number is not None and (place := section.place(number)) >= 0:
-                    values = part.decoder.one(section, number, place)
-                    low, high = bisect_right(section.times, since), bisect_right(section.times, until)
-                    column.times.extend(section.times[low:high])
-                    column.values.extend(values[low:high])
+            number = part.decoder.number((name, labels))
+            if number >= 0:
+                times, values = part.values(number)
+                low, high = bisect_right(times, since), bisect_right(times, until)
+                column.times.extend(times[low:high])
+                column.values.extend(values[low:high])
         return column
 
     def instant(self, moment: float) -> dict[Key, tuple[float, float]]:
-        """Time and value of every series as last read at or before ``moment``."""
+        """Time and value of every series as last read at or before ``moment``, :data:`SEEN_S` before it at most."""
         found: dict[Key, tuple[float, float]] = {}
-        for path in reversed(self.files(moment - SEEN_S, moment)):
-            for block in reversed(_blocks(_read(path), moment - SEEN_S, moment)):
-                found |= _newest(block, moment, found)
+        since = moment - SEEN_S
+        for path in reversed(self.files(since, moment)):
+            decoder = Decoder()
+            readings = _newest(decoder, _blocks(decoder, _read(path), since, moment), since, moment)
+            names = decoder.names
+            known = {names[number]: reading for number, reading in readings.items() if number in names}
+            found = known | found
         return found
 
     def verify(self) -> Iterator[FileReport]:
@@ -125,17 +114,17 @@ def report(path: str) -> FileReport:
             continue
         records += 1
         if record.kind == recfile.FILE:
-            about = _json(record.payload)
+            about = head_of(record)
         if record.kind == recfile.END:
-            ended = str(_json(record.payload).get("reason", "?"))
+            ended = str(head_of(record).get("reason", "?"))
         elif record.kind != recfile.FILE:
-            part = _part(decoder, record)
-            if part is None:
+            part = part_of(decoder, record)
+            if part is None or not part.sound():
                 damage.append(Damage(record.at, record.at + recfile.HEAD, False))
                 continue
             samples += sum(section.n * section.k for section in part.sections)
             first, last = min(first, record.first), max(last, record.last)
-    return FileReport(path, len(data), first, last, records, samples, len(decoder.names), ended, about, tuple(damage))
+    return FileReport(path, len(data), first, last, records, samples, len(decoder), ended, about, tuple(damage))
 
 
 def _day(moment: float) -> str:
@@ -162,82 +151,37 @@ def _read(path: str) -> bytes:
         raise AgentError(f"recording {path}: {error.strerror}", help="run as root or as the agent's user") from None
 
 
-def _json(payload: bytes) -> dict[str, Any]:
-    try:
-        found = json.loads(payload)
-    except ValueError:
-        return {}
-    return found if isinstance(found, dict) else {}
-
-
-def parts(data: bytes, since: float = float("-inf"), until: float = float("inf")) -> Iterator[Part]:
-    """The records of one file that reach into ``(since, until]``."""
-    decoder = Decoder()
-    before: list[Part] = []
-    for record in recfile.records(data, since, until):
-        if not isinstance(record, Record) or record.kind not in (recfile.KEY, recfile.FOLLOW):
-            continue
-        part = _part(decoder, record)
-        if record.kind == recfile.KEY:
-            before = []
-        if part is None:
-            continue
-        if record.last <= since:
-            before.append(part)  # of this block only the bases matter
-            continue
-        for earlier in before:
-            for section in earlier.sections:
-                if section.relation in BASES:
-                    decoder.learn(section)
-        before = []
-        yield part
-
-
-def _blocks(data: bytes, since: float, until: float) -> list[list[Part]]:
+def _blocks(decoder: Decoder, data: bytes, since: float, until: float) -> list[list[Part]]:
     """Parts by key block."""
-    decoder = Decoder()
     blocks: list[list[Part]] = []
-    for record in recfile.records(data, since, until):
-        if isinstance(record, Record) and record.kind in (recfile.KEY, recfile.FOLLOW):
-            part = _part(decoder, record)
-            if record.kind == recfile.KEY or not blocks:
-                blocks.append([])
-            if part is not None:
-                blocks[-1].append(part)
+    for record in contents(data, since, until):
+        part = part_of(decoder, record)
+        if record.kind == recfile.KEY or not blocks:
+            blocks.append([])
+        if part is not None:
+            blocks[-1].append(part)
     return blocks
 
 
-def _newest(block: list[Part], moment: float, known: Collection[Key]) -> dict[Key, tuple[float, float]]:
-    """The last readings of one block, of series that are not known from a later one."""
-    found: dict[Key, tuple[float, float]] = {}
-    names = block[0].decoder.names if block else {}
-    wanted = {number for number, key in names.items() if key not in known}
-    for part in block:
-        for section in part.sections:
-            if section.relation in BASES:
-                part.decoder.learn(section)
-    for part in reversed(block):
-        for section in part.sections:
-            numbers, high = section.numbers(), bisect_right(section.times, moment)
-            if high and not wanted.isdisjoint(numbers):
+def _newest(decoder: Decoder, blocks: list[list[Part]], since: float, moment: float) -> dict[int, tuple[float, float]]:
+    """Time and value of the last readings in ``(since, moment]``, by id. Blocks that are not needed are not decoded."""
+    found: dict[int, tuple[float, float]] = {}
+    for block in reversed(blocks):
+        if len(found) == len(decoder) or (block and block[-1].last <= since):
+            break
+        for part in block:
+            for section in part.sections:
+                if section.relation in BASES:
+                    decoder.learn(section)
+        for part in reversed(block):
+            for section in part.sections:
+                high, numbers = bisect_right(section.times, moment), section.numbers()
+                if not high or section.times[high - 1] <= since or all(map(found.__contains__, numbers)):
+                    continue
                 time = section.times[high - 1]
-                here = zip(numbers, part.decoder.at(section, high - 1), strict=True)
-                found |= {names[i]: (time, v) for i, v in here if i in wanted}
-                wanted.difference_update(numbers)
+                here = zip(numbers, decoder.at(section, high - 1), strict=True)
+                found |= {number: (time, value) for number, value in here if number not in found}
     return found
-
-
-def _part(decoder: Decoder, record: Record) -> Part | None:
-    """The record's content; None if it does not make sense although its checksum is right."""
-    try:
-        directory, sections = decoder.head(record.payload)
-        events = [
-            Event(time, kind, tuple(sorted(labels.items())), text, fields, trusted)
-            for time, kind, labels, text, fields, trusted in directory.get("events", ())
-        ]
-        return Part(decoder, sections, events, record.kind, record.first, record.last)
-    except _BAD:
-        return None
 
 
 def _moments(

@@ -10,7 +10,8 @@ from agent.model import Column, Event, Series
 from agent.store import recfile
 from agent.store.frame import Track, encode
 from agent.store.framing import Framing
-from agent.store.recording import Key, Part
+from agent.store.part import Part
+from agent.store.unframe import Key
 
 RECORD_S = 100.0
 BLOCK_S = 300.0

@@ -1,4 +1,4 @@
-"""Decodes the payloads of :mod:`agent.store.frame`, whole or for one series."""
+"""Decodes the payloads of :mod:`agent.store.frame`: whole, for one series, or for one moment."""
 
 from __future__ import annotations
 
@@ -6,100 +6,125 @@ import json
 import struct
 from array import array
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from itertools import accumulate
 from operator import add
 from typing import Any
 
 from agent.model import Labels
+from agent.store import lanes
 from agent.store.frame import BASES, BITS, EQUAL, STILL, floats, wrapped
 
 _ID = struct.Struct("<I")
-_WIDTH = 8
+_FEW = 32  # so few items are faster one by one
+Key = tuple[str, Labels]
 
 
-class Planes:
-    """Differences as byte planes, not yet cut out of the payload."""
+class Section:
+    """One group as it lies in the payload: ``k`` moments of each of ``n`` series, as scaled differences in byte planes.
 
-    __slots__ = ("_at", "_payload", "_size", "_used")
+    ``relation`` is FRESH, NEXT, SAME or STILL, ``end`` where it ends in the payload. ValueError if it lies beyond that.
+    """
 
-    def __init__(self, payload: bytes, at: int, size: int) -> None:
-        self._payload, self._at, self._size, self._used = payload, at + 1, size, payload[at]
-        if self._used > _WIDTH or self.end > len(payload):
+    __slots__ = ("_at", "_first", "_payload", "_rest", "_times", "end", "k", "n", "relation", "scale")
+
+    def __init__(self, payload: bytes, at: int, form: int, n: int, k: int) -> None:
+        self._payload, self._at, self.n, self.k = payload, at, n, k
+        self.relation, self.scale = divmod(form, 16)
+        self._times: array[float] | None = None
+        self._first = at + 8 * k + _ID.size * n
+        self._rest = self._first + 1 + payload[self._first] * n
+        self.end = self._rest if self.relation in EQUAL else self._rest + 1 + payload[self._rest] * n * (k - 1)
+        if self.end > len(payload) or n < 1 or k < 1 or not 0 <= self.relation <= STILL or payload[self._first] > lanes.WIDTH:
+            raise ValueError("the payload is not what its directory says")
+        if self.relation not in EQUAL and payload[self._rest] > lanes.WIDTH:
             raise ValueError("byte planes out of range")
 
     @property
-    def end(self) -> int:
-        """Where they end in the payload."""
-        return self._at + self._used * self._size
+    def times(self) -> array[float]:
+        """The moments."""
+        if self._times is None:
+            self._times = array("d", self._payload[self._at : self._at + 8 * self.k])
+        return self._times
 
-    def unpacked(self, first: int = 0, end: int | None = None) -> list[int]:
-        """Differences ``first`` to ``end``, or all of them."""
-        end = self._size if end is None else end
-        parts = [self._payload[at + first : at + end] for at in range(self._at, self.end, self._size or 1)]
-        if len(parts) == 1:
-            zigzag: Sequence[int] = parts[0]
-        else:
-            raw = bytearray(_WIDTH * (end - first))
-            for i, part in enumerate(parts):
-                raw[i::_WIDTH] = part
-            zigzag = array("Q", raw)
-        return [(z >> 1) ^ -(z & 1) for z in zigzag]
-
-
-@dataclass(frozen=True)
-class Section:
-    """One group as it lies in the payload: ``k`` moments of each of ``n`` series, as scaled differences in byte planes."""
-
-    form: int
-    n: int
-    k: int
-    times: array[float]
-    ids: bytes
-    first: Planes
-    rest: Planes
-
-    @property
-    def scale(self) -> int:
-        """See :mod:`agent.store.frame`."""
-        return self.form & 15
-
-    @property
-    def relation(self) -> int:
-        """FRESH, NEXT or SAME."""
-        return self.form >> 4
-
-    def numbers(self) -> list[int]:
+    def numbers(self) -> array[int]:
         """The ids."""
-        return list(array("I", self.ids))
+        return array("I", self._payload[self._at + 8 * self.k : self._first])
 
     def place(self, wanted: int) -> int:
         """Which series of the group has this id; -1 if none."""
-        sought, at = _ID.pack(wanted), -1
-        while (at := self.ids.find(sought, at + 1)) >= 0:
-            if at % _ID.size == 0:
-                return at // _ID.size
-        return -1
+        sought, begin = _ID.pack(wanted), self._at + 8 * self.k
+        at = self._payload.find(sought, begin, self._first)
+        while at >= 0 and (at - begin) % _ID.size:
+            at = self._payload.find(sought, at + 1, self._first)
+        return (at - begin) // _ID.size if at >= 0 else -1
+
+    def first(self, place: int = 0, count: int | None = None) -> Sequence[int]:
+        """The first values, or so many from a place on, as they were written."""
+        return self._unpacked(self._first, self.n, place, self.n if count is None else count)
+
+    def rest(self, place: int = 0, count: int | None = None) -> Sequence[int]:
+        """The differences that follow, series by series; or those of so many series from a place on."""
+        steps = self.k - 1
+        return self._unpacked(self._rest, self.n * steps, place * steps, (self.n if count is None else count) * steps)
+
+    def _unpacked(self, at: int, size: int, low: int, count: int) -> Sequence[int]:
+        payload, used = self._payload, self._payload[at]
+        begin = at + 1 + low
+        parts = [payload[begin + i * size : begin + i * size + count] for i in range(used)]
+        if count > _FEW and parts:
+            return lanes.unplanes(parts)
+        zigzag: Sequence[int] = [0] * count
+        for shift, part in enumerate(parts):
+            zigzag = part if not shift else [z | b << 8 * shift for z, b in zip(zigzag, part, strict=True)]
+        return [(z >> 1) ^ -(z & 1) for z in zigzag]
 
 
 class Decoder:
     """Reads the records of one file in order. ValueError or LookupError for a payload that cannot be."""
 
     def __init__(self) -> None:
-        self.names: dict[int, tuple[str, Labels]] = {}
-        self.ids: dict[tuple[str, Labels], int] = {}
+        self._named: list[tuple[int, str, dict[str, str]]] = []
+        self._names: dict[int, Key] = {}
+        self._keyed = 0  # how many of them are in it
+        self._searched: dict[Key, tuple[int, int]] = {}  # its id, and how many names were looked at for it
         self._base: dict[int, int] = {}
+
+    def __len__(self) -> int:
+        """How many series were named so far."""
+        return len(self._named)
+
+    @property
+    def names(self) -> dict[int, Key]:
+        """Name and labels by id, of all series named so far. Not to be changed."""
+        for number, name, known in self._named[self._keyed :]:
+            self._names[number] = (name, tuple(sorted([(label, str(value)) for label, value in known.items()])))
+        self._keyed = len(self._named)
+        return self._names
+
+    def number(self, key: Key) -> int:
+        """The id of a series, -1 if it was not named yet. Cheaper than all names."""
+        number, seen = self._searched.get(key, (-1, 0))
+        if number < 0 and seen < len(self._named):
+            name, known = key[0], dict(key[1])
+            number = next((i for i, n, k in self._named[seen:] if n == name and k == known), -1)
+            self._searched[key] = (number, len(self._named))
+        return number
+
+    def directory(self, payload: bytes) -> tuple[dict[str, Any], int]:
+        """The directory, and where it ends; new series are taken note of."""
+        (length,) = _ID.unpack_from(payload)
+        found: dict[str, Any] = json.loads(str(payload[_ID.size : _ID.size + length], "utf-8"))
+        if not isinstance(found, dict):
+            raise ValueError("a directory is an object")
+        self._named += [(int(number), str(name), dict(known)) for number, name, known in found.get("series", ())]
+        return found, _ID.size + length
 
     def head(self, payload: bytes) -> tuple[dict[str, Any], list[Section]]:
         """The directory and the groups, not yet decoded; new series are taken note of."""
-        (length,) = _ID.unpack_from(payload)
-        directory: dict[str, Any] = json.loads(payload[4 : 4 + length])
-        for number, name, labels in directory.get("series", ()):
-            key = (name, tuple(sorted(labels.items())))
-            self.names[number], self.ids[key] = key, number
-        return directory, list(_sections(payload, 4 + length, directory.get("groups", ())))
+        directory, at = self.directory(payload)
+        return directory, list(sections(payload, at, directory))
 
-    def values(self, section: Section) -> tuple[list[int], array[float]]:
+    def values(self, section: Section) -> tuple[array[int], array[float]]:
         """Ids, and their values, series by series."""
         ids, k = section.numbers(), section.k
         first = self.learn(section)
@@ -108,56 +133,48 @@ class Decoder:
             for value in _floats(first, section.scale):
                 held.extend((value,) * k)
             return ids, held
-        rest = section.rest.unpacked()
+        rest, steps = section.rest(), k - 1
         ints: list[int] = []
         for i, start in enumerate(first):
-            ints += accumulate(rest[i * (k - 1) : (i + 1) * (k - 1)], initial=start)
+            ints += accumulate(rest[i * steps : (i + 1) * steps], initial=start)
         return ids, _floats(ints, section.scale)
 
     def at(self, section: Section, place: int) -> array[float]:
         """The values of all its series at the moment ``place`` of the group, in the order of their ids."""
         ints = self.learn(section)
         if section.relation not in EQUAL and place:
-            rest = section.rest.unpacked()
-            for j in range(place):
-                ints = list(map(add, ints, rest[j :: section.k - 1]))
+            rest, steps = section.rest(), section.k - 1
+            gained = [sum(rest[i : i + place]) for i in range(0, section.n * steps, steps)]
+            ints = list(map(add, ints, gained))
         return _floats(ints, section.scale)
 
     def one(self, section: Section, number: int, place: int) -> array[float]:
         """The values of the one series that stands at ``place`` of the group; no other of the file may be asked for then."""
-        (start,) = section.first.unpacked(place, place + 1)
+        (start,) = section.first(place, 1)
         if section.relation in BASES:
             self._base[number] = start
         else:
             start += self._base[number]
         if section.relation in EQUAL:
             return _floats((start,), section.scale) * section.k
-        step = section.k - 1
-        ints = list(accumulate(section.rest.unpacked(place * step, (place + 1) * step), initial=start))
-        return _floats(ints, section.scale)
+        return _floats(list(accumulate(section.rest(place, 1), initial=start)), section.scale)
 
-    def learn(self, section: Section) -> list[int]:
+    def learn(self, section: Section) -> Sequence[int]:
         """The first values; of fresh series the bases for what follows."""
-        first, base = section.first.unpacked(), self._base
+        first, base = section.first(), self._base
         if section.relation in BASES:
             base.update(zip(section.numbers(), first, strict=True))
             return first
-        return [a + base[i] for a, i in zip(first, section.numbers(), strict=True)]
+        return list(map(add, first, map(base.__getitem__, section.numbers())))
 
 
 def _floats(ints: Sequence[int], scale: int) -> array[float]:
     return floats(list(map(wrapped, ints)) if scale == BITS else ints, scale)
 
 
-def _sections(payload: bytes, at: int, groups: Sequence[tuple[int, int, int]]) -> Iterator[Section]:
-    for form, n, k in groups:
-        times = array("d", payload[at : at + 8 * k])
-        at += 8 * k
-        ids = payload[at : at + _ID.size * n]
-        at += _ID.size * n
-        first = Planes(payload, at, n)
-        rest = first if form >> 4 in EQUAL else Planes(payload, first.end, n * (k - 1))
-        at = rest.end
-        if at > len(payload) or n < 1 or k < 1 or form >> 4 > STILL:
-            raise ValueError("the payload is not what its directory says")
-        yield Section(form, n, k, times, ids, first, rest)
+def sections(payload: bytes, at: int, directory: dict[str, Any]) -> Iterator[Section]:
+    """The groups that a directory, which ends at ``at``, tells of. ValueError or LookupError if they cannot be."""
+    for form, n, k in directory.get("groups", ()):
+        section = Section(payload, at, form, n, k)
+        yield section
+        at = section.end
