@@ -32,6 +32,7 @@ from agent.remedy.carry import Carrier
 from agent.remedy.ledger import Ledger
 from agent.remedy.links import Links
 from agent.remedy.model import House
+from agent.remedy.permit import Permits
 from agent.remedy.playbook import ActionSpec, Playbook, load_playbooks
 from agent.remedy.propose import Key
 from agent.remedy.runner import Remedy
@@ -196,7 +197,7 @@ def build(config: Config, shelf: Shelf, agent: Agent, desk: Desk, state: State) 
     def house(at: sqlite3.Connection, now: float) -> House:
         return tables.house(at, now, ledger.losses, ledger.volatile)
 
-    carrier = Carrier(ledger, view, agent.clock, make, reach, house)
+    carrier = Carrier(ledger, view, agent.clock, make, reach, house, Permits(config.playbooks.permit, run))
     links = Links(config.playbooks.url, keys) if config.playbooks.url else None
     return Remedy(ledger, shelf.playbooks, config.playbooks.ceiling, view, agent.clock, carrier, links)
 

@@ -5,8 +5,9 @@ from __future__ import annotations
 import asyncio
 import logging
 import re
+import socket
 from collections.abc import Callable, Mapping, Set
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from functools import partial
 from typing import Any, Literal, Protocol
 
@@ -17,11 +18,13 @@ from agent.model import JsonObject, Target
 from agent.remedy import guard, tables
 from agent.remedy.ledger import Ledger
 from agent.remedy.model import ITSELF, OVER, Facts, House, Phase, Run
+from agent.remedy.permit import Permits
 from agent.remedy.playbook import Playbook, Step
 
 log = logging.getLogger("anfl.remedy")
 
 EVIDENCE = "capture_evidence"
+BOLD = ("disruptive", "destructive")
 EVIDENCE_S = 20.0
 """What is kept before something disruptive may take no longer: the trouble goes on meanwhile."""
 LOOK_S, UNDO_S = 60.0, 300.0
@@ -71,6 +74,7 @@ class Carrier:
         make: Callable[[str, Target, Reach, Mapping[str, Any]], Action],
         reach: Callable[[JsonObject], Reach],
         house: Callable[[Any, float], House],
+        permits: Permits | None = None,
     ) -> None:
         self._state = state
         self._sight = sight
@@ -78,6 +82,7 @@ class Carrier:
         self._make = make
         self._reach = reach
         self._house = house
+        self._permits = permits if permits is not None and permits.wanted else None
 
     def house(self, at: Any, now: float) -> House:
         """How the host stands, read in the transaction that decides."""
@@ -100,21 +105,38 @@ class Carrier:
 
     async def reserve(self, run: Run, playbook: Playbook) -> Run:
         """Decide once more, and count the attempt in the same transaction; a run that may not go on ends here."""
+        refused = await self._permit(run, playbook, 0) if playbook.class_ in BOLD else ""
         facts = await self._sight.facts(run, self._clock.now(), anew=True)
-        moved = await self._state.write(partial(self._reserve, run=run, playbook=playbook, facts=facts))
+        moved = await self._state.write(partial(self._reserve, run=run, playbook=playbook, facts=facts, refused=refused))
         if moved.phase is Phase.RESERVED:
             await self._sight.note(moved, f"playbook {run.playbook} begins (run {run.id})", begins=True)
         return moved
 
-    def _reserve(self, to: Any, run: Run, playbook: Playbook, facts: Facts) -> Run:
-        decision = guard.decide(playbook, run, facts, tables.tally(to, run, facts.now), self.house(to, facts.now))
+    def _reserve(self, to: Any, run: Run, playbook: Playbook, facts: Facts, refused: str) -> Run:
+        house = replace(self.house(to, facts.now), permit=refused)
+        decision = guard.decide(playbook, run, facts, tables.tally(to, run, facts.now), house)
         if not decision.go:
             return tables.move(to, run, Phase.CANCELLED, facts.now, ITSELF, reason="; ".join(decision.reasons))
         return tables.move(to, run, Phase.RESERVED, facts.now, ITSELF, reserved_at=facts.now, reason="")
 
+    async def _permit(self, run: Run, playbook: Playbook, number: int) -> str:
+        """What somebody outside says to a step, on record; "" if it may be, or nobody is to be asked."""
+        if self._permits is None:
+            return ""
+        target = {k: v for k, v in asdict(run.target).items() if v is not None}
+        question = {
+            "host": socket.gethostname(), "operation": f"{socket.gethostname()}-{run.id}-{number}", "run": run.id,
+            "playbook": run.playbook, "class": playbook.class_, "step": number, "do": [str(s.do) for s in playbook.steps[number:]],
+            "target": target, "incident": run.incident, "cause": run.cause, "mode": run.mode, "approvals": list(run.approvals),
+        }  # fmt: skip
+        why = await self._permits.ask(question)
+        told = {"step": number, "permit": not why, "why": why}
+        await self._state.write(lambda to: tables.record(to, self._clock.now(), "permit", f"run {run.id} asked outside", told))
+        return why
+
     async def act(self, run: Run, playbook: Playbook) -> Run:
         """All steps of a reserved run, up to verifying."""
-        if playbook.class_ in ("disruptive", "destructive") and all(step.do != EVIDENCE for step in playbook.steps):
+        if playbook.class_ in BOLD and all(step.do != EVIDENCE for step in playbook.steps):
             await self._keep_evidence(run)
         for number, step in enumerate(playbook.steps):
             run = await self.step(run, playbook, number, step)
@@ -136,6 +158,9 @@ class Carrier:
             return await self._failed(run, playbook, f"{step.do}: {error.message}")
         if action.class_ != "observe" and not again and (why := await self._late(run)):
             return await self.move(run, Phase.EXPIRED, reason=why)
+        begun = again or any(entry.get("class") in BOLD for entry in run.undo)  # for the first one was asked with the reservation
+        if begun and action.class_ in BOLD and (why := await self._permit(run, playbook, number)):
+            return await self.move(run, Phase.ESCALATED, reason=f"no permit from outside: {why}")
         run = await self.move(run, Phase.INTENT, step=number, reason=plan, again=again)
         if why := self._state.volatile:
             return await self._failed(run, playbook, f"what is done cannot be kept now ({why}): nothing is done")

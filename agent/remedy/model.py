@@ -48,7 +48,7 @@ EDGES: dict[Phase, frozenset[Phase]] = {
     Phase.APPROVED: frozenset({Phase.RESERVED, Phase.EXPIRED, Phase.CANCELLED, Phase.DENIED, Phase.SUPERSEDED}),
     Phase.RESERVED: frozenset({Phase.INTENT, Phase.EXPIRED, Phase.FAILED}),
     Phase.INTENT: frozenset({Phase.RESULT, Phase.AMBIGUOUS, Phase.FAILED}),
-    Phase.RESULT: frozenset({Phase.INTENT, Phase.VERIFYING, Phase.FAILED, Phase.EXPIRED}),
+    Phase.RESULT: frozenset({Phase.INTENT, Phase.VERIFYING, Phase.FAILED, Phase.EXPIRED, Phase.ESCALATED}),
     Phase.VERIFYING: frozenset({Phase.VERIFIED, Phase.FAILED, Phase.ESCALATED}),
     Phase.AMBIGUOUS: frozenset({Phase.VERIFIED, Phase.INTENT, Phase.ESCALATED}),
 }

@@ -26,12 +26,13 @@ class Got:
 
 @dataclass
 class Web:
-    """Answers every request with ``status`` and keeps it; ``hang`` keeps them waiting instead."""
+    """Answers every request with ``status`` and ``body``, and keeps it; ``hang`` keeps them waiting instead."""
 
     url: str = ""
     port: int = 0
     status: str = "200 OK"
     headers: str = ""
+    body: str = ""
     hang: bool = False
     got: list[Got] = field(default_factory=list)
 
@@ -44,7 +45,9 @@ class Web:
             self.got.append(Got(head.split()[1], headers, body))
             if self.hang:
                 await asyncio.Event().wait()
-            writer.write(f"HTTP/1.1 {self.status}\r\nContent-Length: 0\r\nConnection: close\r\n{self.headers}\r\n".encode())
+            said = self.body.encode()
+            head = f"HTTP/1.1 {self.status}\r\nContent-Length: {len(said)}\r\nConnection: close\r\n{self.headers}\r\n"
+            writer.write(head.encode() + said)
             await writer.drain()
 
 

@@ -25,7 +25,7 @@ class Agent:
         self.state, self.world, self.clock = state, world, clock
         folder = os.path.dirname(state.path)
         self.ledger = Ledger(state, folder, Keyring(f"{folder}/playbooks.key"), clock)
-        self.carrier = Carrier(self.ledger, world, clock, world.make, lambda told: None, world.house)  # type: ignore[arg-type,return-value]
+        self.carrier = Carrier(self.ledger, world, clock, world.make, lambda told: None, world.house, world.permits)  # type: ignore[arg-type,return-value]
         self.remedy = Remedy(self.ledger, books, ceiling, world, clock, self.carrier)
         self.people = People(self.remedy, clock)
 

@@ -53,6 +53,7 @@ class World:
     noted: list[tuple[int, bool]] = field(default_factory=list)
     called: list[tuple[int, str, str]] = field(default_factory=list)
     blamed: Target | None = None
+    permits: Any = None
     links: list[str] = field(default_factory=list)
     at_work: set[int] = field(default_factory=set)
 
