@@ -7,6 +7,7 @@ own numbers tell how many were lost. Text is handed on as it is: what it means i
 from __future__ import annotations
 
 import errno
+import fcntl
 import os
 import stat
 from collections.abc import Callable, Iterator
@@ -19,9 +20,13 @@ RECORD_BYTES = 16_384
 CHUNK_BYTES = 262_144
 LINE_BYTES = 65_536
 """A line of a private file that is longer is cut there."""
+NUMBER = os.makedev(1, 11)
+"""What /dev/kmsg is by number, whatever lies at its path (systemd hides it from units)."""
+STDIN = 0
+_GIVE = "run as root, or have it opened for the agent: the unit's StandardInput=file:/dev/kmsg, or < /dev/kmsg in a root shell"
 _MENDS = {
-    errno.EACCES: "run as root, or give the agent CAP_SYSLOG and read access to /dev/kmsg",
-    errno.EPERM: "run as root, or give the agent CAP_SYSLOG (kernel.dmesg_restrict is on)",
+    errno.EACCES: _GIVE,
+    errno.EPERM: f"{_GIVE} (kernel.dmesg_restrict is on)",
     errno.ENOENT: "containers have none unless it is passed in",
 }
 
@@ -53,6 +58,39 @@ class Door:
         return self._fd
 
 
+class Given:
+    """/dev/kmsg as standard input. The kernel asks who may read its log when it is opened, so systemd or a root shell can open it
+    for an agent without that right. It is taken from there for good: programs that the agent starts must not have it."""
+
+    def __init__(self, fd: int = STDIN, number: int = NUMBER) -> None:
+        self._fd = fd
+        self._number = number
+        self._taken = -1
+
+    def take(self) -> int:
+        """A descriptor of it, at the oldest record; -1 where standard input is something else."""
+        if self._taken < 0:
+            if not self._there():
+                return -1
+            self._taken = fcntl.fcntl(self._fd, fcntl.F_DUPFD_CLOEXEC, STDIN + 3)
+            os.set_blocking(self._taken, False)
+            nothing = os.open(os.devnull, os.O_RDONLY | os.O_CLOEXEC)
+            os.dup2(nothing, self._fd)
+            os.close(nothing)
+        os.lseek(self._taken, 0, os.SEEK_SET)
+        return os.dup(self._taken)
+
+    def _there(self) -> bool:
+        try:
+            about, how = os.fstat(self._fd), fcntl.fcntl(self._fd, fcntl.F_GETFL)
+        except OSError:
+            return False
+        return stat.S_ISCHR(about.st_mode) and about.st_rdev == self._number and how & os.O_ACCMODE != os.O_WRONLY
+
+
+_given = Given()
+
+
 class Device(Door):
     """/dev/kmsg from the oldest record on. ``read`` is the seam for tests: one record a call."""
 
@@ -60,6 +98,11 @@ class Device(Door):
         super().__init__(path)
         self._read = read
         self._next: int | None = None
+
+    def _open(self) -> int:
+        if self._fd < 0 and self.path == DEVICE:
+            self._fd = _given.take()
+        return super()._open()
 
     def records(self, most: int) -> Iterator[list[str]]:
         """At most ``most`` records, each as its lines, the text first; Unavailable where the log may not be read."""

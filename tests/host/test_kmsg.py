@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from agent.errors import Unavailable
-from agent.host.kmsg import Device, File
+from agent.host.kmsg import Device, File, Given
 
 
 class Ring:
@@ -148,3 +148,25 @@ def test_records_of_a_real_descriptor_keep_their_bounds() -> None:
         door = Device(os.devnull, lambda fd, size: os.read(ours.fileno(), size))
         assert [lines[0] for lines in door.records(9)] == ["4,1,5,-;one", "4,5,6,-;two"]
         assert door.lost == 3
+
+
+def test_a_log_that_was_opened_for_the_agent_is_taken_and_nobody_else_gets_it() -> None:
+    """Standard input becomes nothing; the descriptor does not wait, and each taker begins at the oldest record."""
+    fd = os.open("/dev/zero", os.O_RDONLY)
+    given = Given(fd, os.makedev(1, 5))
+    first, second = given.take(), given.take()
+    assert os.read(fd, 1) == b""
+    assert os.read(first, 3) == os.read(second, 3) == b"\0\0\0"
+    assert not os.get_blocking(second)
+    assert not os.get_inheritable(first)
+    for one in (fd, first, second):
+        os.close(one)
+
+
+@pytest.mark.parametrize(("path", "how"), [("/dev/null", os.O_RDONLY), ("/dev/zero", os.O_WRONLY)])
+def test_any_other_standard_input_is_left_alone(path: str, how: int) -> None:
+    """A terminal, a pipe, nothing, or the log opened for writing."""
+    fd = os.open(path, how)
+    assert Given(fd, os.makedev(1, 5)).take() == -1
+    os.close(fd)
+    assert Given(fd, os.makedev(1, 5)).take() == -1
