@@ -5,7 +5,7 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.anfl-ready
 
-.PHONY: demo test unit lint bench drill setup clean help
+.PHONY: demo test unit lint bench boot drill setup clean help
 
 help:
 	@sed -n 's/^## //p' Makefile
@@ -29,6 +29,10 @@ lint: $(STAMP)
 	$(BIN)/lint-imports
 	$(BIN)/python -m agent rules check
 	$(BIN)/python -m agent rules test --coverage
+
+## make boot   playbooks under a systemd and a kernel of their own (10 minutes, as root; what is missing is said)
+boot: $(STAMP)
+	$(BIN)/python -m pytest -q -rs -m boot
 
 ## make drill  every public fault case and control, three runs each
 drill: $(STAMP)

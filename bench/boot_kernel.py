@@ -152,6 +152,11 @@ def main() -> int:
         print(f"cannot be done here: it needs {', '.join(lacks)}", file=sys.stderr)
         return 3
     said.work.mkdir(parents=True, exist_ok=True)
+    try:
+        kernel(said.work), system(said.work)
+    except (subprocess.CalledProcessError, StopIteration) as error:
+        print(f"cannot be done here: the system could not be fetched ({error})", file=sys.stderr)
+        return 3
     told = boot(said.work)
     if said.json:
         print(json.dumps(told))

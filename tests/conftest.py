@@ -13,6 +13,14 @@ from blockbuster import BlockBuster
 LEAVE_S = 2.0
 
 
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Tests that boot a system of their own run only when they are asked for: ``pytest -m boot``."""
+    if "boot" not in config.option.markexpr:
+        left = [item for item in items if item.get_closest_marker("boot") is not None]
+        config.hook.pytest_deselected(items=left)
+        items[:] = [item for item in items if item not in left]
+
+
 @pytest.fixture(scope="session", autouse=True)
 def _no_blocking_calls() -> Iterator[None]:
     """A blocking call on the event loop from code under agent/ raises BlockingError."""

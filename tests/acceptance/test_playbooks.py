@@ -16,17 +16,30 @@ FORBIDDEN = ("Operation not permitted", "ermission denied", "did not boot", "ret
 """What is said where namespaces or mounts are not to be had."""
 
 
-def played(name: str) -> Any:
+def played(name: str, patience: float = PATIENCE_S) -> Any:
     """What a program of bench/ saw; skipped where it says that it cannot be done, or the kernel does."""
     argv = [sys.executable, str(REPO / "bench" / name), "--json"]
-    done = subprocess.run(argv, capture_output=True, text=True, timeout=PATIENCE_S)
+    done = subprocess.run(argv, capture_output=True, text=True, timeout=patience)
     if done.returncode == 3 or any(words in done.stderr for words in FORBIDDEN):
         pytest.skip(done.stderr.strip().splitlines()[-1])
     assert done.returncode == 0, done.stderr or done.stdout
     return json.loads(done.stdout)
 
 
-@pytest.mark.real
+@pytest.mark.boot
+def test_limits_are_in_effect_under_a_kernel_with_cgroups_of_version_2() -> None:
+    """Set on a cgroup and through systemd, felt by who is bound and by its neighbour, and lifted."""
+    told = played("boot_kernel.py", 900.0)
+    cpu, memory, disk, unit = (told[name] for name in ("cpu", "memory", "disk", "unit"))
+    assert cpu["bounded"]["cores"] < 0.3 < cpu["lifted"]["cores"]
+    assert memory["bounded"]["mib"] < 40 < memory["lifted"]["mib"]
+    assert disk["bounded"]["neighbour_per_s"] < disk["bounded"]["victim_per_s"] / 3
+    assert disk["lifted"]["io.weight"] == disk["before"]["io.weight"]
+    assert unit["bounded"]["memory.high"] == str(64 * 2**20)
+    assert (unit["bounded"]["io.weight"], unit["lifted"]["memory.high"]) == ("default 50", "max")
+
+
+@pytest.mark.boot
 def test_a_unit_that_leaks_is_restarted_by_the_agent_in_its_own_unit() -> None:
     """In a systemd of its own, without a person; that the new worker does not leak is seen by the agent, and from outside."""
     told = played("recycle_worker.py")
