@@ -187,7 +187,7 @@ def build(config: Config, shelf: Shelf, agent: Agent, desk: Desk, state: State) 
         if kind is None:
             raise WillNot(f"there is no action '{name}' any more")
         settings_ = _converted(kind, given)
-        if issubclass(kind, Hook) and not settings_.get("url"):  # type: ignore[arg-type]
+        if isinstance(kind, type) and issubclass(kind, Hook) and not settings_.get("url"):
             settings_["url"] = config.playbooks.webhook
         return kind(target=target, reach=reached, **settings_)
 

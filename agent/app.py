@@ -79,7 +79,7 @@ class Agent:
         """Once a tick: who is on a GPU or keeps others waiting matters, and the cgroup collector is told where subjects live."""
         self._favour()
         self._name_gpus()
-        cgroups = self.collectors.get("cgroup")
+        cgroups: Any = self.collectors.get("cgroup")
         if cgroups is None or self.ring.ticks % SETTLE_TICKS not in (1, 2):
             return
         found: dict[str, int] = {}
@@ -87,7 +87,7 @@ class Agent:
             known = dict(kept.labels)
             if known.get("cgroup"):
                 found.setdefault(known["cgroup"], int(known["pid"]))
-        cgroups.watch(found)  # type: ignore[attr-defined]
+        cgroups.watch(found)
 
     def use_tables(self) -> None:
         """What Xids and kernel events mean is read anew when it is next needed: at the start, and when rules were reloaded."""
@@ -103,11 +103,11 @@ class Agent:
             kernel_log.know_gpus({gpu["pci"]: (gpu["gpu"], gpu["uuid"]) for gpu in known})
 
     def _favour(self) -> None:
-        processes = self.collectors.get("processes")
+        processes: Any = self.collectors.get("processes")
         if self.ring.ticks % SETTLE_TICKS == 1 and processes is not None:
             known = (kept for name in FAVOURED for kept in self.ring.live(name))
             users = {int(dict(kept.labels)["pid"]) for kept in known}
-            processes.favour(users)  # type: ignore[attr-defined]
+            processes.favour(users)
 
     def nvml(self) -> JsonObject | None:
         """How NVML and every GPU are; None where GPUs are not watched."""
@@ -228,9 +228,9 @@ class Agent:
 
     def pin(self, pids: Iterable[int], by: str) -> None:
         """Give these processes full series until ``by`` names others, or none."""
-        processes = self.collectors.get("processes")
+        processes: Any = self.collectors.get("processes")
         if processes is not None:
-            processes.pin(pids, by)  # type: ignore[attr-defined]
+            processes.pin(pids, by)
 
     def _hurry(self, by: str, *, on: bool) -> None:
         """Sources that are read seldom are read more often while somebody diagnoses."""

@@ -8,6 +8,7 @@ import signal
 from collections.abc import Iterator
 from dataclasses import dataclass
 from fnmatch import fnmatch
+from functools import partial
 from typing import ClassVar
 
 from agent.actions._action import Base
@@ -86,8 +87,8 @@ class Action(Base):
         targets = await aside(self._orphans)
         for number in (signal.SIGTERM, signal.SIGKILL):
             for target in targets:
-                if await aside(lambda t=target: there(t)):  # type: ignore[misc]
-                    await aside(lambda t=target, n=number: send(t, n))  # type: ignore[misc]
+                if await aside(partial(there, target)):
+                    await aside(partial(send, target, number))
             until = self.reach.clock.monotonic() + self.grace
             while await aside(lambda: any(map(there, targets))) and self.reach.clock.monotonic() < until:
                 await self.reach.clock.sleep(0.2)

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping
+from functools import partial
 from typing import Any
 
 from agent.errors import AgentError
@@ -105,7 +106,7 @@ class Outcome:
         for run in await self._state.read(lambda at: tables.unclosed(at, now)):
             await self.trip()
             await self._follow(run)
-            await self._state.write(lambda to, r=run: tables.note(to, r, self._clock.now(), ITSELF, closed=True))  # type: ignore[misc]
+            await self._state.write(partial(tables.note, before=run, now=self._clock.now(), who=ITSELF, closed=True))
 
     async def _follow(self, run: Run) -> None:
         facts = await self._sight.facts(run, self._clock.now())
