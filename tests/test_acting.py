@@ -151,7 +151,7 @@ async def test_what_is_found_while_playbooks_are_still_read_is_proposed_all_the_
             raise stalls.pop()
         return await write(change, timeout)
 
-    state.write = slow  # type: ignore[assignment, method-assign]
+    state.write = slow  # type: ignore[method-assign]
     async with asyncio.timeout(30):
         while {run.incident for run in await state.read(tables.runs)} != {3, 4}:
             if await state.read(tables.runs):
