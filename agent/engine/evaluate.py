@@ -11,7 +11,7 @@ from typing import Literal
 
 from agent.engine.entities import Entities
 from agent.engine.rounds import Instance, Round, RoundCache
-from agent.engine.says import said
+from agent.engine.says import holding
 from agent.engine.trees import RuleSet, Symptom, Tree
 from agent.model import ENTITY_ENDED, Event, Labels, Severity, Truth, View
 
@@ -94,7 +94,7 @@ def judge(
                 after[tree.name, labels] = now
             for change in _changes(tree, labels, before, now, view.now):
                 fires = now is not None and now.phase == "firing"
-                text = said(when, when.evaluate(round, entities.instance(labels))) if fires else ""
+                text = holding(when, round, entities.instance(labels)) if fires else ""
                 transitions.append(replace(change, text=text))
     return JudgeState(view.now, after), transitions
 

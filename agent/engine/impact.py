@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from agent.engine.entities import Entities
@@ -26,11 +26,12 @@ def of_symptom(entities: Entities, labels: Labels) -> Impact:
     return _impact([_affected(p, entities.info.get(p, {})) for p in sorted(pids, key=_number) if p.isdecimal()], gpus)
 
 
-def of_causes(causes: Iterable[Mapping[str, Any]]) -> Impact:
-    """Whom the causes of a diagnosis name as sufferers."""
+def of_causes(causes: Sequence[Mapping[str, Any]]) -> Impact:
+    """Whom the causes of a diagnosis name as sufferers; a GPU that is blamed is one, too."""
     targets = [cause["target"] for cause in causes]
     processes = [_affected(str(t["pid"]), t) for t in targets if t.get("pid")]
-    found = _impact(processes, [t["uuid"] for t in targets if t.get("uuid")])
+    blamed = [c["uuid"] for cause in causes for c in cause["culprits"] if c["kind"] == "gpu" and c.get("uuid")]
+    found = _impact(processes, [*(t["uuid"] for t in targets if t.get("uuid")), *blamed])
     return union(found, Impact(units=tuple(t["unit"] for t in targets if t["kind"] == "unit" and t.get("unit"))))
 
 

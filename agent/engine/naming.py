@@ -27,7 +27,8 @@ def _thing(root: JsonObject) -> str:
     if culprit is None or culprit["kind"] == "code":
         return ""
     pid = f" (pid {culprit['pid']})" if culprit.get("pid") else ""
-    return f"{culprit['kind']} {culprit['name']}{pid}"
+    kind = "" if culprit["name"].lower().startswith(f"{culprit['kind']} ") else f"{culprit['kind']} "
+    return f"{kind}{culprit['name']}{pid}"
 
 
 def _whom(place: Place, labels: Mapping[str, str], name: str) -> str:

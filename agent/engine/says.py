@@ -7,7 +7,7 @@ from collections.abc import Mapping
 
 from agent.engine.entities import Entities, gpu_name
 from agent.engine.expr import Compiled
-from agent.engine.rounds import AnswerValue, Result, Term
+from agent.engine.rounds import AnswerValue, Instance, Result, Round, Term
 from agent.model import Culprit, Labels
 
 _STEPS = ("B", "KiB", "MiB", "GiB", "TiB")
@@ -29,6 +29,8 @@ _KINDS = {
 """Label → kind of culprit; the first that a label set has decides."""
 
 
+_LISTS = re.compile(r"'([^'|]*\|[^'|]*\|[^'|]*\|[^'|]*\|[^']*)'")
+"""Five names and more in one pattern of labels."""
 _GROUPS = {"(", "and(", "or(", "not("}
 
 
@@ -89,7 +91,22 @@ def said(condition: Compiled, result: Result) -> str:
             rest.append(term.text + value)
     for end in sorted(shown, reverse=True):
         text = text[:end] + shown[end] + text[end:]
-    return text + (f" ({'; '.join(rest)})" if rest else "")
+    return _LISTS.sub(_shortened, text) + (f" ({'; '.join(rest)})" if rest else "")
+
+
+def _shortened(found: re.Match[str]) -> str:
+    """A long list of kinds is known from the rules; a reader needs to see that it is one."""
+    first, *others = found[1].split("|")
+    return f"'{first}|{others[0]}|… {len(others) - 1} more'"
+
+
+def holding(condition: Compiled, round: Round, instance: Instance) -> str:
+    """The first alternative of a condition that holds, as :func:`said` puts it: the others have nothing to do with it."""
+    for part in condition.alternatives():
+        result = part.evaluate(round, instance)
+        if result.value is True:
+            return said(part, result)
+    return said(condition, condition.evaluate(round, instance))
 
 
 def _calls(text: str) -> list[tuple[int, int]]:

@@ -19,6 +19,9 @@ from agent.reports.history import Progress, quiet
 from agent.reports.incident import moment
 from agent.store.recording import Recording
 
+SAID = frozenset({"comment", "assigned", "acknowledged", "closed"})
+"""Words of people in a timeline; what a look that somebody asked for brought is none."""
+REASONS = 2
 ENDINGS = {
     "resolved": "Every symptom is known to be over.",
     "gone": "What it was about has ended, such as the process.",
@@ -137,7 +140,7 @@ def resolution(found: Json) -> list[JsonObject]:
         for r in found["actions"]
         if r["phase"] == "verified"
     ]
-    done += [_step(f"{e['who']}: {e['text']}") for e in i["timeline"] if e["who"] and e["text"]]
+    done += [_step(f"{e['who']}: {e['text']}") for e in i["timeline"] if e["who"] and e["text"] and e["what"] in SAID]
     if i["closed"]:
         into = f" See incident {i['merged_into']}." if i["merged_into"] else ""
         by = "" if done else " No action of a person or a playbook is known to have ended it."
@@ -176,7 +179,7 @@ def open_questions(found: Json) -> list[JsonObject]:
         _question(f"Is it also {p['id']}? It may be (up to {p['confidence']['hi']:.2f})", _unknown(p), p["try"])
         for p in i["possible"]
     ]
-    asked += [_question(f"{n['id']} was not checked", n["because"], n["try"]) for n in i["not_checked"]]
+    asked += _unchecked(i["not_checked"])
     asked += [
         _question(f"Is {c['tree']} over?", "there has been no data of it", "anfl-agent doctor")
         for c in i["complaints"]
@@ -186,6 +189,20 @@ def open_questions(found: Json) -> list[JsonObject]:
     asked += [_question(f"Was {r['playbook']} done?", r["reason"], "anfl-agent audit") for r in doubtful]
     if not i["causes"]:
         asked.insert(0, _question("What is the root cause?", "none was found", _look(i)))
+    return asked
+
+
+def _unchecked(unchecked: Sequence[Json]) -> list[JsonObject]:
+    """What one command would check is one question."""
+    alike: dict[str, list[Json]] = {}
+    for n in unchecked:
+        alike.setdefault(n["try"] or n["id"], []).append(n)
+    asked = []
+    for group in alike.values():
+        reasons = list(dict.fromkeys(n["because"] for n in group))
+        why = "; ".join(reasons[:REASONS]) + (f"; and {len(reasons) - REASONS} reasons more" if len(reasons) > REASONS else "")
+        names = ", ".join(n["id"] for n in group)
+        asked.append(_question(f"{names} {'was' if len(group) == 1 else 'were'} not checked", why, group[0]["try"]))
     return asked
 
 

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from agent.engine.says import figure
 from agent.reports.artifacts import Keep, picture
-from agent.reports.document import Block, Chart, Document, Heading, Item, Items, Json, Line, Mark, Para, Table, clock
+from agent.reports.document import Block, Chart, Document, Heading, Item, Items, Json, Line, Mark, Para, Table, amount, clock
 from agent.reports.incident import duration, moment
 
 MESSAGE_STATES = {"done": "arrived", "pending": "waits", "parked": "parked"}
@@ -139,7 +139,8 @@ def _cause(r: Json, keep: Keep) -> list[Block]:
 def _one_cause(cause: Json, *, first: bool) -> list[Block]:
     sure = cause["confidence"]
     rows = [("Cause", cause["id"]), ("Suffers", _target(cause["target"]))]
-    rows.append(("Confidence", f"{sure['lo']:.2f} to {sure['hi']:.2f} (what is known to hold, and what may still hold)"))
+    open_ = f" to {sure['hi']:.2f} (what is known to hold, and what may still hold)" if sure["hi"] > sure["lo"] + 0.005 else ""
+    rows.append(("Confidence", f"{sure['lo']:.2f}{open_}"))
     for number, c in enumerate(cause["culprits"]):
         share = f", {c['share']:.0%}" if c.get("share") is not None else ""
         detail = f", {c['detail']}" if c.get("detail") else ""
@@ -154,22 +155,29 @@ def _one_cause(cause: Json, *, first: bool) -> list[Block]:
 
 
 def _charts(r: Json) -> list[Block]:
-    onset, until = moment(r["incident"]["since"]), moment(r["window"]["until"])
+    onset = moment(r["incident"]["since"])
     first = min((s["times"][0] for s in r["series"]), default=onset)  # a process that began lately has no earlier past
+    last = max((s["times"][-1] for s in r["series"]), default=onset)  # a recording may end before its incident is looked at
+    until = max(min(moment(r["window"]["until"]), last), onset + 1.0)
     since = min(first, onset) - 0.02 * (until - min(first, onset))
     marks = [Mark(onset, "onset")]
     marks += [Mark(moment(r["incident"]["closed"]), "closed")] if r["incident"]["closed"] else []
-    names = list(dict.fromkeys(s["metric"] for s in r["series"]))
+    still = [s for s in r["series"] if min(s["values"]) == max(s["values"])]
+    names = list(dict.fromkeys(s["metric"] for s in r["series"] if s not in still))
     made: list[Block] = [Heading("Around the onset")]
     for name in names:
         lines = [s for s in r["series"] if s["metric"] == name]
+        still = [s for s in still if s["metric"] != name]
         drawn = tuple(Line(s["name"], s["times"], s["values"]) for s in lines)
         rate = ", rate" if lines[0]["unit"].endswith("/second") or lines[0]["unit"] == "cores" else ""
         made.append(Chart(f"{name}{rate}", lines[0]["unit"], drawn, since, until, tuple(m for m in marks if m.time <= until)))
+    if still:
+        rows = tuple((f"{s['metric']}, {s['name']}", amount(s["values"][0], s["unit"])) for s in still)
+        made += [Para("These did not move:"), Table(("series", "value"), rows, frozenset({1}))]
     missing = r["sources"]["not_recorded"]
     if missing:
         made.append(Para(f"Nothing was recorded then of: {', '.join(missing)}.", soft=True))
-    elif not names:
+    elif not r["series"]:
         made.append(Para("No series is known to matter here.", soft=True))
     return made
 
@@ -228,6 +236,9 @@ def _sources(r: Json) -> list[Block]:
     made: list[Block] = [Heading("The same cause before"), Table(("incident", "opened", "ended", "title"), alike)] if alike else []
     paths = [("State", r["sources"]["state"]), ("Recording", r["sources"]["recording"])]
     looks = (r["incident"]["diagnosis"] or {}).get("cost", {}).get("probes", [])
-    took = ", ".join(f"{p['probe']} {figure(p['seconds'], 'seconds')}" for p in looks)
+    each: dict[str, list[float]] = {}
+    for p in looks:
+        each.setdefault(p["probe"], []).append(p["seconds"])
+    took = ", ".join(f"{len(s)} × {name}, {figure(sum(s), 'seconds')}" for name, s in each.items())
     made += [Heading("Sources"), Table(("", ""), (*paths, ("Closer looks", took or "none")))]
     return made

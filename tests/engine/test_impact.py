@@ -38,12 +38,14 @@ def test_with_a_gpu_its_users_suffer() -> None:
 
 
 def test_a_diagnosis_names_sufferers() -> None:
-    """Processes, units and GPUs."""
+    """Processes, units and GPUs, those that are blamed among them."""
     process = {"kind": "process", "pid": 7, "name": "python3", "user": "ada", "unit": None, "uuid": None}
     unit = {"kind": "unit", "pid": None, "name": "a.service", "unit": "a.service", "uuid": "GPU-a"}
-    found = of_causes([{"target": process}, {"target": unit}])
+    host = {"kind": "host", "pid": None, "name": "n1", "unit": None, "uuid": None}
+    blamed = [{"kind": "gpu", "uuid": "GPU-b"}, {"kind": "process", "uuid": "GPU-c"}]
+    found = of_causes([{"target": process, "culprits": []}, {"target": unit, "culprits": []}, {"target": host, "culprits": blamed}])
     assert found.processes == (Affected(7, "python3", "ada"),)
-    assert (found.users, found.units, found.gpus) == (("ada",), ("a.service",), ("GPU-a",))
+    assert (found.users, found.units, found.gpus) == (("ada",), ("a.service",), ("GPU-a", "GPU-b"))
 
 
 def test_a_storm_is_counted_not_listed() -> None:

@@ -35,6 +35,7 @@ def test_a_symptom_names_its_sufferer(key: Labels, title: str) -> None:
     [
         ({"kind": "mount", "name": "/data"}, "It burns: mount /data"),
         ({"kind": "process", "name": "hog", "pid": 7}, "It burns: process hog (pid 7)"),
+        ({"kind": "gpu", "name": "GPU 3 (GPU-1, 0000:01:00.0)"}, "It burns: GPU 3 (GPU-1, 0000:01:00.0)"),
         ({"kind": "code", "name": "f", "file": "a.py", "line": 1}, "It burns: this host"),
     ],
 )

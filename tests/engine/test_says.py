@@ -6,10 +6,12 @@ import pytest
 
 from agent.engine.entities import Entities
 from agent.engine.expr import Instance, Round, Scope, Term, compile_expr
-from agent.engine.says import culprit, figure, said
-from agent.model import Culprit, labels
+from agent.engine.says import culprit, figure, holding, said
+from agent.model import Culprit, Kind, Metric, labels
 from tests.fakes.rules import CATALOG, of, process
 from tests.fakes.view import FakeView
+
+LABELLED = {"host_load1": Metric("host_load1", Kind.GAUGE, "", "Load.", ("kind",))}
 
 
 @pytest.mark.parametrize(
@@ -61,3 +63,25 @@ def test_label_sets_become_culprits() -> None:
     assert culprit(labels(mountpoint="/data", device="sda"), entities) == Culprit("mount", "/data")
     assert culprit(labels(interface="eth0"), entities, Term("x", 5.0, "/second")) == Culprit("link", "eth0", rate=5.0, detail="5/s")
     assert culprit(labels(odd="x"), entities) is None
+
+
+def test_a_symptom_says_what_holds_of_it_and_nothing_else() -> None:
+    """The first of its alternatives; what stands in brackets belongs together."""
+    parts = ["process_threads > 99", "(host_load1 > 9 or process_threads > 10) and process_threads < 50", "host_load1 > 1"]
+    condition = compile_expr(" or ".join(parts), Scope(CATALOG.metrics, ("pid",)))
+    round = Round(FakeView.of({of("process_threads", 1): "12*10", "host_load1": "3*10"}))
+    assert [part.text for part in condition.alternatives()] == parts
+    assert (
+        holding(condition, round, Instance({"pid": "1"}))
+        == "(host_load1 = 3 > 9 or process_threads = 12 > 10) and process_threads < 50"
+    )
+    false = compile_expr("host_load1 > 8 or host_load1 > 9", Scope(CATALOG.metrics))
+    assert holding(false, round, Instance()) == "host_load1 = 3 > 8 or host_load1 > 9"
+
+
+def test_a_long_list_of_names_is_cut() -> None:
+    """The rules have it whole."""
+    condition = compile_expr("absent(host_load1{kind='a|b|c|d|e'}, 1m) or absent(host_load1{kind='a|b|c'}, 1m)", Scope(LABELLED))
+    text = said(condition, condition.evaluate(Round(FakeView.of({"host_load1": "3*10"})), Instance()))
+    assert "'a|b|… 3 more'" in text
+    assert "'a|b|c'" in text

@@ -103,6 +103,20 @@ def test_open_questions_say_how_to_answer_them(told: Any) -> None:
     ]
 
 
+def test_what_one_command_would_check_is_one_question() -> None:
+    """A tree that lacks one series must not fill a page; of many reasons the first are told."""
+    lacks = [{"id": f"memory.c{n}", "because": f"no {n % 3}", "try": "wait"} for n in range(5)]
+    found = case.of_state(state(replace(CASE, not_checked=(*lacks, {"id": "x", "because": "no tool", "try": ""}), possible=())), 3)
+    assert case.open_questions(found) == [
+        {
+            "text": ", ".join(n["id"] for n in lacks) + " were not checked",
+            "why": "no 0; no 1; and 1 reasons more",
+            "command": "wait",
+        },
+        {"text": "x was not checked", "why": "no tool", "command": ""},
+    ]
+
+
 def test_prevention_comes_from_advice_and_history(told: Any) -> None:
     """The cause's advice, that it was there before, and that nobody could be reached."""
     said = " ".join(step["text"] for step in told["prevention"])

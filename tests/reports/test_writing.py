@@ -45,6 +45,17 @@ def document(tmp_path_factory: pytest.TempPathFactory) -> Document:
     return case_document.document(told, lambda path: b"<svg xmlns='http://www.w3.org/2000/svg'/>")
 
 
+def test_what_stands_still_is_a_row_and_no_chart(document: Document, tmp_path: Path) -> None:
+    """And a chart ends with what was recorded, however long ago that was."""
+    told: Any = case.report(case.of_state(state(CASE), 3), sources(record(tmp_path, [(1.0, {})])), CLOSED + 1e6)
+    moves = {"metric": "a", "labels": {}, "name": "host", "unit": "bytes", "times": [CLOSED, CLOSED + 5], "values": [1.0, 2.0]}
+    told["series"] = [moves, {**moves, "metric": "b", "values": [3.0, 3.0]}]
+    blocks = case_document.document(told, lambda path: None).blocks
+    (chart,) = [block for block in blocks if isinstance(block, Chart)]
+    assert (chart.title, chart.until) == ("a", CLOSED + 5)
+    assert (("b, host", "3 B"),) in [block.rows for block in blocks if isinstance(block, Table)]
+
+
 class Tags(HTMLParser):
     """What a browser would see."""
 
