@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import socket
-from collections.abc import Iterable, Set
+from collections.abc import Iterable, Mapping, Set
 from typing import Literal
 
 from agent import past
@@ -42,6 +43,7 @@ class View:
         there, uid = await aside(lambda: (_there(run.target), _uid(run.target)))
         stands = symptom is not None and now - self._agent.judged.at < SEEN_S
         looked = incident.looked if incident is not None and incident.looked is not None else 0.0
+        users = await self._gpu_users(run.target.uuid) if run.target.kind == "gpu" and run.target.uuid else {}
         return Facts(
             now=now,
             incident_open=incident is not None and incident.firing,
@@ -50,7 +52,21 @@ class View:
             complete=stands and symptom is not None and not symptom.missing,
             target_there=there,
             uid=uid,
+            gpu_users=users,
+            gpus_lost=frozenset(dict(of)["uuid"] for of, (_, lost) in self._agent.ring.latest("gpu_lost").items() if lost),
         )
+
+    async def _gpu_users(self, uuid: str) -> Mapping[str, frozenset[str]] | None:
+        """The GPUs of everybody who works on that one; None if it cannot be said who does. Of a silent GPU those who were on it."""
+        people = [dict(kept.labels) for kept in self._agent.ring.live("gpu_process_info")]
+        counted = [dict(kept.labels) for kept in self._agent.ring.live("gpu_processes")]
+        if not any(known.get("uuid") == uuid for known in (*people, *counted)):
+            return None
+        jobs = await aside(lambda: [_job(known) for known in people])
+        gpus: dict[str, set[str]] = {}
+        for job, known in zip(jobs, people, strict=True):
+            gpus.setdefault(job, set()).add(known["uuid"])
+        return {job: frozenset(held) for job, held in gpus.items() if uuid in held}
 
     @staticmethod
     def _known(run: Run, incident: Incident | None) -> float | None:
@@ -154,6 +170,17 @@ class View:
         incident = self._incident(run)
         body = {} if incident is None else plain(incident)
         return {**body, "operation": f"{socket.gethostname()}-{run.id}-{run.step}", "run": run.id, "playbook": run.playbook}
+
+
+def _job(known: Mapping[str, str]) -> str:
+    """What a process on a GPU belongs to: its job, container or unit, else all of its session."""
+    for name in ("job", "container", "unit"):
+        if known.get(name):
+            return f"{name} {known[name]}"
+    try:
+        return f"session {os.getsid(int(known['pid']))}"
+    except (OSError, ValueError):
+        return f"process {known.get('pid')}"
 
 
 def _blamed(run: Run, pids: Iterable[int | None]) -> bool:

@@ -16,7 +16,7 @@ from agent.host import procs
 from agent.host.beside import beside
 from agent.incidents import tables
 from agent.incidents.desk import Desk
-from agent.model import ENTITY_ENDED, Event, Target, labels
+from agent.model import ENTITY_ENDED, Event, Sample, Series, Target, labels
 from agent.playbookview import SEEN_S, View
 from agent.remedy.model import Phase, Run
 from agent.store.ring import Ring
@@ -93,3 +93,43 @@ async def test_work_whose_end_was_not_kept_does_not_hold_an_incident_open(tmp_pa
         await View(SimpleNamespace(), desk).rest({5})  # type: ignore[arg-type]
     assert [desk.book.incidents[n].remedies for n in (3, 5)] == [0, 2]
     await state.close()
+
+
+def gpu_view(*people: tuple[str, dict[str, str]], silent: str = "", lost: str = "") -> View:
+    """A host with GPUs a and b, and these processes on them."""
+    clock = FakeClock()
+    agent = SimpleNamespace(clock=clock, judged=JudgeState(clock.now(), {}), ring=Ring(), rules=SimpleNamespace(trees={}))
+    samples = [Sample(Series("gpu_processes", labels(uuid=u)), 1.0) for u in ("a", "b") if u != silent]
+    samples += [Sample(Series("gpu_process_info", labels(uuid=u, **known)), 1.0) for u, known in people]
+    samples += [Sample(Series("gpu_lost", labels(uuid=u)), float(u == lost)) for u in ("a", "b")]
+    agent.ring.add(clock.now(), samples)
+    desk = SimpleNamespace(book=SimpleNamespace(incidents={}), survivor=lambda book, number: number)
+    return View(agent, desk)  # type: ignore[arg-type]
+
+
+async def test_who_works_on_a_gpu_is_told_with_all_the_gpus_they_have() -> None:
+    """By job, container, unit, or session; a lost GPU is one that nobody can work on."""
+    view = gpu_view(
+        ("a", {"pid": "1", "job": "7", "unit": "x"}),
+        ("b", {"pid": "2", "job": "7"}),
+        ("b", {"pid": "3", "unit": "vllm.service"}),
+        ("a", {"pid": str(os.getpid())}),
+        ("a", {"pid": str(2**22 + 5)}),
+        lost="b",
+    )
+    run = Run(1, "p", "", "p", 1, "c", KEY, Target("gpu", "a", uuid="a"), "auto", Phase.PROPOSED, 0.0, 0.0, 0.0)
+    facts = await view.facts(run, 0.0)
+    assert facts.gpu_users == {
+        "job 7": frozenset("ab"),
+        f"session {os.getsid(0)}": frozenset("a"),
+        f"process {2**22 + 5}": frozenset("a"),
+    }
+    assert facts.gpus_lost == frozenset("b")
+
+
+async def test_of_a_gpu_that_says_nothing_those_count_who_were_on_it() -> None:
+    """One that never said anything may have anybody on it."""
+    run = Run(1, "p", "", "p", 1, "c", KEY, Target("gpu", "a", uuid="a"), "auto", Phase.PROPOSED, 0.0, 0.0, 0.0)
+    assert (await gpu_view(silent="a").facts(run, 0.0)).gpu_users is None
+    assert (await gpu_view(("a", {"pid": "1", "job": "7"}), silent="a").facts(run, 0.0)).gpu_users == {"job 7": frozenset("a")}
+    assert (await gpu_view().facts(run, 0.0)).gpu_users == {}

@@ -20,6 +20,8 @@ BREAKER_FAILURES = 3
 STORM_WINDOW_S = 300.0
 STORM_PROPOSALS = 10
 """More proposals than this in five minutes are one large trouble, not ten small ones."""
+SPARES_GPU = ("kill_gpu_orphans", "capture_evidence", "notify")
+"""Steps on a GPU that take it away from nobody who works."""
 OWN_UNITS = ("anfl-agent*", "anfl-profile*", "anfl-remediate*")
 
 
@@ -29,6 +31,7 @@ def decide(playbook: Playbook, run: Run, facts: Facts, tally: Tally, house: Hous
         *_house(playbook, house),
         *_fresh(playbook, run, facts),
         *_target(playbook, run.target, facts.uid),
+        *_gpus(playbook, run, facts, tally),
         *_often(playbook, run, facts, tally),
     )
     return Decision(not reasons, reasons)
@@ -104,6 +107,21 @@ def _target(playbook: Playbook, target: Target, uid: int | None) -> Iterator[str
         yield "the target is on the deny list"
     if playbook.class_ != "observe" and not any(fits(who, target, uid) for who in allowed.allow):
         yield "the target is not on the allow list" if allowed.allow else "nothing is allowed yet: the allow list is empty"
+
+
+def _gpus(playbook: Playbook, run: Run, facts: Facts, tally: Tally) -> Iterator[str]:
+    """A job keeps at least one GPU that it can work on, whatever is done to the others."""
+    takes = playbook.class_ in ("disruptive", "destructive") and any(step.do not in SPARES_GPU for step in playbook.steps)
+    if run.target.kind != "gpu" or run.target.uuid is None or not takes:
+        return
+    if facts.gpu_users is None:
+        yield "who works on that GPU is not known"
+        return
+    others = {r.target.uuid for r in tally.running if r.id != run.id and r.target.kind == "gpu"}
+    away = {run.target.uuid, *facts.gpus_lost, *others}
+    for job, gpus in sorted(facts.gpu_users.items()):
+        if run.target.uuid in gpus and gpus <= away:
+            yield f"it is the {'last' if len(gpus) > 1 else 'only'} GPU of {job}"
 
 
 def fits(who: Who, target: Target, uid: int | None = None) -> bool:

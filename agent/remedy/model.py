@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from enum import StrEnum
 
 from agent.model import JsonObject, Labels, Target
@@ -113,7 +114,11 @@ class Run:
 
 @dataclass(frozen=True)
 class Facts:
-    """What is known now of what a run is about. ``lo`` None: the cause is not active any more."""
+    """What is known now of what a run is about. ``lo`` None: the cause is not active any more.
+
+    ``gpu_users``: the GPUs of each job (container, unit, session) that works on the target, None if that is unknown; ``gpus_lost``
+    are those that nobody can work on.
+    """
 
     now: float
     incident_open: bool
@@ -122,6 +127,8 @@ class Facts:
     complete: bool
     target_there: bool
     uid: int | None = None
+    gpu_users: Mapping[str, frozenset[str]] | None = field(default_factory=dict)
+    gpus_lost: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True)

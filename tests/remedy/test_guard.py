@@ -11,6 +11,7 @@ from agent.model import Target
 from agent.remedy.guard import breaker, decide, fits, storm
 from agent.remedy.model import Facts, House, Phase, Run, Tally
 from agent.remedy.playbook import Who
+from agent.yamlfile import Text
 from tests.fakes.remedyworld import CALM, KEY, RECYCLE, TARGET, playbooks
 
 NOW = 1_000_000.0
@@ -139,3 +140,42 @@ def test_a_restarted_worker_is_the_same_worker_to_the_limits() -> None:
     again = run(target=replace(TARGET, pid=99, start_time=5.0))
     assert again.kin == run().kin
     assert again.identity != run().identity
+
+
+GPU = Target("gpu", "gpu 3", uuid="GPU-3")
+RESET = replace(
+    BOOKS["recycle"],
+    steps=(replace(BOOKS["recycle"].steps[0], do=Text("gpu_reset")),),
+    target=replace(BOOKS["recycle"].target, kinds=("gpu",), allow=(Who(gpu="*"),)),
+)
+
+
+@pytest.mark.parametrize(
+    ("users", "lost", "running", "why"),
+    [
+        ({}, (), (), ""),
+        ({"job 7": {"GPU-2", "GPU-3"}}, (), (), ""),
+        ({"job 7": {"GPU-3"}}, (), (), "it is the only GPU of job 7"),
+        ({"job 7": {"GPU-2", "GPU-3"}}, ("GPU-2",), (), "it is the last GPU of job 7"),
+        ({"job 7": {"GPU-2", "GPU-3"}}, (), ("GPU-2",), "it is the last GPU of job 7"),
+        ({"job 7": {"GPU-1", "GPU-2", "GPU-3"}}, ("GPU-2",), (), ""),
+        ({"job 7": {"GPU-1"}}, (), (), ""),
+        ({"job 7": {"GPU-2", "GPU-3"}, "job 8": {"GPU-3"}}, (), (), "it is the only GPU of job 8"),
+        (None, (), (), "who works on that GPU is not known"),
+    ],
+)
+def test_a_job_keeps_at_least_one_gpu(users: Any, lost: tuple[str, ...], running: tuple[str, ...], why: str) -> None:
+    """Of those it can work on; who is unknown may be anybody."""
+    known = None if users is None else {job: frozenset(gpus) for job, gpus in users.items()}
+    facts = replace(FACTS, gpu_users=known, gpus_lost=frozenset(lost))
+    others = tuple(run(id=2, phase=Phase.VERIFYING, target=Target("gpu", "gpu", uuid=u), quiet=True) for u in running)
+    decision = decide(RESET, run(target=GPU), facts, Tally(running=others), OPEN)
+    assert decision.reasons == ((why,) if why else ())
+
+
+def test_what_takes_no_gpu_away_is_not_held_up_by_it() -> None:
+    """Orphans are nobody's job; a limit of power is a thing that can be taken back."""
+    facts = replace(FACTS, gpu_users={"job 7": frozenset({"GPU-3"})})
+    ends = replace(RESET, steps=(replace(RESET.steps[0], do=Text("kill_gpu_orphans")),))
+    caps = replace(RESET, class_="reversible")
+    assert [decide(book, run(target=GPU), facts, NOTHING, OPEN).go for book in (ends, caps)] == [True, True]
