@@ -85,6 +85,7 @@ def furnish(root: Path) -> None:
         folder.mkdir(parents=True)
     shutil.copy(REPO / "systemd/anfl-agent.service", units)
     shutil.copy(REPO / "systemd/anfl-agent-acts.conf", units / "anfl-agent.service.d/acts.conf")
+    (units / "anfl-agent.service.d/container.conf").write_text("[Service]\nStandardInput=null\n")  # no /dev/kmsg there
     (root / AGENT[1:]).write_text(f'#!/bin/sh\nPYTHONPATH=/srv/anfl exec {sys.executable} -m agent "$@"\n')
     (root / AGENT[1:]).chmod(0o755)
     (own / "config.yaml").write_text(CONFIG)

@@ -30,6 +30,8 @@ log = logging.getLogger("anfl.kernel-log")
 BATCH = 500
 LINE_BYTES = 200
 """A line of a private file is taken to be as long."""
+PART_BYTES = 131_072
+"""So much of it is read at once: more than the longest line."""
 LOOK_EVERY_S = 60.0
 MOST_DOUBTFUL = 20
 """So many doubtful events are shown a tick: a program that writes into the log must not push the kernel's out of the history."""
@@ -116,10 +118,7 @@ class Collector:
 
     def _read(self, until: float) -> None:
         if isinstance(self._door, File):
-            from agent.engine.kernel.lines import records
-
-            self._take(records(self._door.lines(self.most * LINE_BYTES)), self._reader.feed)
-            self._at_end = True
+            self._read_file(self._door, until)
             return
         left = self.most
         while left > 0 and self.clock.monotonic() < until:
@@ -132,6 +131,19 @@ class Collector:
                 self._at_end = True
                 break
         self._joiner.rest()
+
+    def _read_file(self, file: File, until: float) -> None:
+        """In parts: neither a tick nor its memory grows with what was written meanwhile."""
+        from agent.engine.kernel.lines import records
+
+        left = self.most * LINE_BYTES
+        while left > 0 and self.clock.monotonic() < until:
+            lines = file.lines(min(left, PART_BYTES))
+            if not lines:
+                self._at_end = True
+                break
+            self._take(records(lines), self._reader.feed)
+            left -= PART_BYTES
 
     def _take(self, found: Iterable[Record], feed: Callable[[Record], None]) -> None:
         for record in found:

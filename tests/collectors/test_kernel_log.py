@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import time
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -254,3 +255,17 @@ def test_a_record_that_a_program_wrote_into_the_real_log_is_untrusted() -> None:
         collector.close()
     assert (event.trusted, event.fields["xid"]) == (False, 79)
     assert abs(event.time - time.time()) < 3600
+
+
+def test_a_private_file_is_read_in_parts_of_a_tick_each(tmp_path: Path) -> None:
+    """Neither a tick's time nor its memory grows with what was written meanwhile; nothing is lost."""
+    path = tmp_path / "kernel.log"
+    path.write_text("".join(f"4,{n},{n},-;{XID.format(31)}, {'x' * 200}\n" for n in range(3000)))
+    collector = Collector(path=str(path), most=1000)
+    counts, ticks = [0.0], 0
+    while counts[-1] < 3000:
+        found = list(collector.collect())
+        counts += [i.value for i in found if isinstance(i, Sample) and i.series.name == "kernel_log_records_total"]
+        ticks += 1
+    assert max(b - a for a, b in pairwise(counts)) < 2000
+    assert (counts[-1], ticks) == (3000.0, len(counts) - 1)
