@@ -57,6 +57,7 @@ BENCHES = {
     "gpu_rules": Bench("A judging round with GPUs", ("--rounds", "20")),
     "nvml": Bench("GPUs, and a driver that hangs", ("--readings", "20")),
     "alerts": Bench("Alerts under kills, in a storm, with bad receivers", ("--kills", "50"), ("--kills", "1000")),
+    "quiet_day": Bench("A quiet machine stays quiet", ("--quick",)),
     "playbooks": Bench("Playbooks under kills", ("--kills", "20", "--edges", "20"), ("--kills", "200", "--edges", "60")),
     "kernel_log": Bench("The kernel log in a flood"),
     "leak_detector": Bench("Leak or no leak", ("--seeds", "5"), ("--seeds", "60")),

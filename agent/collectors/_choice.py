@@ -19,6 +19,11 @@ GROWTH_PAGES = 256
 """Growth over 30-40 s (1 MiB of 4 KiB pages) below which nobody is chosen for growing."""
 IO_RATE = 65536.0
 """Bytes per second below which nobody is chosen for I/O."""
+STILL_READINGS = range(15, 600)
+"""Readings of an unmoved stat line at which a process counts as one that has just stopped; later it has been idle for long."""
+STILL_THREADS, STILL_TICKS = 3, 3
+"""Least threads and CPU time (30 ms: it has worked at all) of those, and how many of them are chosen, the latest first."""
+STILL_TOP = 4
 MARKS = 4
 """Sizes kept a process, one each 10 s: growth is measured over 30 to 40 s."""
 # A tree begins below these: what they start is another matter than themselves.
@@ -31,11 +36,13 @@ LAUNCHERS = frozenset(
 
 
 def rank(procs: Iterable[Proc], seconds: float, top: int, mark: bool) -> set[Proc]:
-    """The union of the top ones by each measure; remembers where everybody stood. ``mark`` once in 10 s."""
+    """The union of the top ones by each measure, and who stopped working lately; remembers where everybody
+    stood. ``mark`` once in 10 s."""
     busy: list[tuple[float, int, Proc]] = []
     large: list[tuple[float, int, Proc]] = []
     growing: list[tuple[float, int, Proc]] = []
     doing_io: list[tuple[float, int, Proc]] = []
+    stopped: list[tuple[float, int, Proc]] = []
     least_cpu, least_io = CPU_SHARE * seconds * TICKS, IO_RATE * seconds
     for p in procs:
         if p.kernel:
@@ -45,6 +52,8 @@ def rank(procs: Iterable[Proc], seconds: float, top: int, mark: bool) -> set[Pro
         p.cpu_mark = p.cpu
         if p.burnt >= least_cpu:
             busy.append((p.burnt, p.pid, p))
+        if p.quiet in STILL_READINGS and p.threads >= STILL_THREADS and p.cpu >= STILL_TICKS:
+            stopped.append((-p.quiet, p.pid, p))
         if rss >= LARGE_PAGES:
             large.append((rss, p.pid, p))
         marks = p.marks
@@ -59,6 +68,7 @@ def rank(procs: Iterable[Proc], seconds: float, top: int, mark: bool) -> set[Pro
     chosen: set[Proc] = set()
     for measured in (busy, large, growing, doing_io):
         chosen.update(entry[2] for entry in nlargest(top, measured, key=itemgetter(0, 1)))
+    chosen.update(entry[2] for entry in nlargest(min(top, STILL_TOP), stopped, key=itemgetter(0, 1)))
     return chosen
 
 

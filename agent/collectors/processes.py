@@ -35,8 +35,9 @@ MOST_NEWS = 20
 
 @dataclass
 class Collector:
-    """Sweeps all processes and reads closely those of a subject: the ``top`` ones by CPU, size, growth and I/O each with their
-    trees, those that ``match`` (text of the command line, ``unit:NAME``, ``cgroup:PATH``), favoured and pinned ones.
+    """Sweeps all processes and reads closely those of a subject: the ``top`` ones by CPU, size, growth and I/O and
+    a few whose threads have just stopped working, each with their trees, those that ``match`` (text of the command line,
+    ``unit:NAME``, ``cgroup:PATH``), favoured and pinned ones.
 
     Bound: 24 series for each of at most ``max_total`` detailed processes, 7 for each of at most ``max_subjects`` trees, 3 for the
     host; pinned trees add up to 64 processes each. Kernel threads and, unless ``own``, the agent itself are never subjects.

@@ -41,11 +41,12 @@ class Postbox:
         self._tasks: set[asyncio.Task[None]] = set()
 
     async def wait(self, cause: str, pid: int | None, seconds: float) -> Told | None:
-        """The first message that tells of a cause on a target, at most so many seconds from now."""
+        """The first message that tells of a cause ("": of anything) on a target, at most so many seconds from now."""
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(seconds):
                 while True:
-                    found = next((t for t in self.told if t.cause == cause and t.status == "firing" and about(t.pid, pid)), None)
+                    firing = (t for t in self.told if cause in ("", t.cause) and t.status == "firing")
+                    found = next((t for t in firing if about(t.pid, pid)), None)
                     if found is not None:
                         return found
                     self._new.clear()

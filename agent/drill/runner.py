@@ -32,7 +32,8 @@ Diagnose = Callable[[list[str], Mapping[str, str]], Awaitable[dict[str, Any]]]
 Progress = Callable[[str], None]
 
 Alarm = Callable[[str, int | None], Awaitable[Told | float]]
-"""Waits until the running agent has told of a cause on a target by itself: what was delivered, or how long it was waited for."""
+"""Waits until the running agent has told of a cause ("": of anything) on a target by itself: what was delivered, or how long it was
+waited for."""
 
 Watchman = Callable[[str, Mapping[str, str]], contextlib.AbstractAsyncContextManager[Alarm | None]]
 """Keeps an agent running on that configuration file, with these variables in its environment (daemon mode). Without an alarm it is
@@ -176,7 +177,11 @@ async def _examine(
 ) -> CaseResult:
     case, began = variant.case, time.monotonic()
     subject = [] if patient.target is None else ["--pid", str(patient.target)]
-    told = await alarm(case.expect.cause, patient.target) if alarm and case.expect else None
+    told = await alarm(case.expect.cause if case.expect else "", patient.target) if alarm else None
+    if case.control and told is not None:
+        if isinstance(told, Told) or patient.running.rc is not None:
+            return _watched(variant, told, time.monotonic() - began)
+        told = None
     asked = began if isinstance(told, Told) else time.monotonic()
     try:
         own = told.diagnosis if isinstance(told, Told) else None
@@ -199,6 +204,14 @@ async def _examine(
     elif isinstance(told, Told) and after is not None and after > told.due > 0 and not judged.why:
         judged = replace(judged, why=f"told after {after:.0f} s, due within {told.due:g} s")
     return _result(variant, judged, took, None if told is None else after is not None, after)
+
+
+def _watched(variant: Variant, told: Told | float, seconds: float) -> CaseResult:
+    """A healthy workload that somebody was told of, or that has done its work while nobody was."""
+    if isinstance(told, Told):
+        alarm = Score(False, None, "none", (told.cause,), f"false alarm: the running agent told of {told.cause or 'a symptom'}")
+        return _result(variant, alarm, seconds, True, seconds)
+    return _result(variant, Score(True, None, "none", (), "it ended while it was watched"), seconds, False)
 
 
 def _untold(told: Told | float) -> str:

@@ -32,6 +32,8 @@ LATE_S = 60.0
 """On a busy host all of that takes longer; a late message is one, and is told as late."""
 GOODBYE_S = 10.0
 """An agent that may end in order records to the end."""
+SILENT_S = 110.0
+"""How long a healthy workload is watched: any fast path has fired and been looked into by then."""
 _FOR = re.compile(r"^  for: (\S+)$", re.MULTILINE)
 
 
@@ -51,6 +53,8 @@ async def running(config: str, env: Mapping[str, str]) -> AsyncIterator[Alarm]:
             await asyncio.sleep(HISTORY_S)
 
             async def alarm(cause: str, pid: int | None) -> Told | float:
+                if not cause:
+                    return await box.wait("", pid, SILENT_S) or SILENT_S
                 due = await aside(lambda: patience(cause))
                 told = await box.wait(cause, pid, due + LATE_S)
                 return due + LATE_S if told is None else await aside(lambda: _with_diagnosis(socket, replace(told, due=due)))

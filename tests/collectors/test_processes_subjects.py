@@ -47,6 +47,22 @@ def test_a_busy_process_is_chosen_for_its_time(bench: Bench) -> None:
     assert bench.roots == {"50"}
 
 
+def test_threads_that_stop_working_are_chosen_until_they_have_been_idle_for_long(tmp_path: Path) -> None:
+    """Some of them, the latest first; one of few threads, or that never worked, is idle and no more."""
+    bench = Bench(tmp_path)
+    for pid in range(50, 56):
+        bench.tree.put(pid, threads=5, cpu=0, rss=MIB)
+    bench.tree.put(60, threads=2, cpu=4, rss=MIB)
+    bench.tree.put(61, threads=5, cpu=0, rss=MIB)
+    for pid in range(50, 56):
+        bench.tree.put(pid, threads=5, cpu=4, rss=MIB)
+        bench.tick(3)
+    bench.tick(90)
+    assert {"54", "55"} <= bench.roots <= {"50", "51", "52", "53", "54", "55"}
+    bench.tick(700)
+    assert bench.roots == set()
+
+
 def test_a_growing_process_is_chosen_before_it_is_large(tmp_path: Path) -> None:
     """Growth is seen over half a minute, although eight others are larger."""
     bench = Bench(tmp_path)

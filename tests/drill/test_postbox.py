@@ -44,6 +44,17 @@ async def test_the_expected_cause_on_the_target_is_waited_for() -> None:
     assert (found.culprit, found.command) == ("/srv/app.py:42 in remember 93%", "anfl-agent incidents show 7")
 
 
+async def test_anything_that_is_told_can_be_waited_for() -> None:
+    """Of a healthy workload nothing may be told."""
+    async with postbox() as (box, url):
+        await send(url, status="resolved", closed=1.0)
+        assert await box.wait("", None, 0.1) is None
+        await send(url, cause="memory.other")
+        found = await box.wait("", None, 20)
+    assert found is not None
+    assert found.cause == "memory.other"
+
+
 async def test_one_that_never_comes_is_none() -> None:
     """And nonsense is no message."""
     async with postbox() as (box, url):
