@@ -7,7 +7,10 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from agent.actions._action import Base
+from agent.errors import AgentError
 from agent.host.reach import Class, WillNot
+from agent.host.run import Completed
+from agent.host.text import clean
 from agent.model import JsonObject
 
 _NODE = re.compile(r"[a-z0-9]([a-z0-9.-]{0,251}[a-z0-9])?")
@@ -28,9 +31,9 @@ class Action(Base):
         """In words."""
         return f"cordon {self.node or 'this node'} in Kubernetes"
 
-    async def _kubectl(self, *args: str) -> str:
+    async def _kubectl(self, *args: str) -> Completed:
         where = ["--kubeconfig", self.kubeconfig] if self.kubeconfig else []
-        return (await self.command("kubectl", *where, "--request-timeout=20s", *args)).out.decode(errors="replace").strip()
+        return await self.command("kubectl", *where, "--request-timeout=20s", *args)
 
     async def _name(self) -> str:
         name = self.node or (await self.command("hostname")).out.decode().strip().lower()
@@ -39,7 +42,14 @@ class Action(Base):
         return name
 
     async def _cordoned(self, node: str) -> bool:
-        return await self._kubectl("get", "node", node, "--output", "jsonpath={.spec.unschedulable}") == "true"
+        return (await self._kubectl("get", "node", node, "--output", "jsonpath={.spec.unschedulable}")).out.strip() == b"true"
+
+    async def _make(self, word: str, node: str, cordoned: bool) -> None:
+        """kubectl ends with 0 also where the cluster refused: so it is looked at."""
+        done = await self._kubectl(word, node)
+        if await self._cordoned(node) is not cordoned:
+            said = done.err.decode(errors="replace").strip().splitlines()
+            raise AgentError(f"kubectl {word} {node}: {clean(said[-1], 300) if said else 'it changed nothing'}")
 
     async def check(self) -> None:
         """It takes pods now."""
@@ -49,7 +59,7 @@ class Action(Base):
     async def act(self) -> JsonObject:
         """Cordon."""
         node = await self._name()
-        await self._kubectl("cordon", node)
+        await self._make("cordon", node, True)
         return {"node": node}
 
     async def verify(self, done: JsonObject) -> bool | None:
@@ -58,4 +68,4 @@ class Action(Base):
 
     async def undo(self, done: JsonObject) -> None:
         """Let pods come again."""
-        await self._kubectl("uncordon", done["node"])
+        await self._make("uncordon", done["node"], False)

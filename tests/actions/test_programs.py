@@ -165,11 +165,13 @@ async def test_the_node_is_drained_in_slurm_and_resumed(programs: Path, reach: R
 
 async def test_the_node_is_cordoned_in_kubernetes_and_given_back(programs: Path, reach: Reach) -> None:
     """Through kubectl."""
-    await aside(lambda: program(programs, "kubectl", 'case "$*" in *jsonpath*) cat $(dirname $0)/spec 2>/dev/null || true;; esac'))
+    spec = programs / "spec"
+    words = f'case "$*" in *jsonpath*) cat {spec};; *uncordon*) : > {spec};; *) echo true > {spec};; esac'
+    await aside(lambda: program(programs, "kubectl", words))
+    await aside(lambda: spec.write_text(""))
     action = cordon_kubernetes.Action(HOST, reach, node="n1")
     await action.check()
     done = await action.act()
-    await aside(lambda: (programs / "spec").write_text("true"))
     assert await action.verify(done) is True
     await action.undo(done)
     said = await aside(lambda: [line for line in asked(programs, "kubectl") if "jsonpath" not in line])
