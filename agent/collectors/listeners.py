@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import time
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import ClassVar
@@ -20,7 +21,7 @@ SEARCH_S = 30.0
 """Finding an owner reads every process's descriptors (some 20 ms for 500 processes)."""
 UNREAD_S = 5.0
 UNREAD_PAUSE = 1000.0
-"""A walk over all connections is followed by a pause so many times as long: a thousandth of a core, however many there are."""
+"""A walk over all connections is followed by a pause of so many times its CPU time: a thousandth of a core, however many there are."""
 MOST = 16
 CALM_S = 600.0
 """Who has kept nobody waiting for so long is forgotten."""
@@ -94,9 +95,9 @@ class Collector:
         """Requests nobody has read, by port; None while it is not due."""
         if now < self._walk_at:
             return None
-        began = self.clock.monotonic()
+        began = time.thread_time()
         found = sockets.unread({one.port for one in sockets.listeners().values()})
-        self._walk_at = now + max(UNREAD_S, UNREAD_PAUSE * (self.clock.monotonic() - began))
+        self._walk_at = now + max(UNREAD_S, UNREAD_PAUSE * (time.thread_time() - began))
         return found
 
     def _find(self, now: float) -> None:
