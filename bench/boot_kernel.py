@@ -29,7 +29,7 @@ NEEDS = {
     "apt-get": "apt",
 }
 KERNEL = "linux-image-cloud-amd64"
-BOOT_S = 420.0
+BOOT_S = 800.0
 MODULES = ("virtio*.ko", "crc32c*.ko", "libcrc32c.ko")
 WORDS = (
     "console=ttyS0 root=/dev/vda rw quiet mitigations=off panic=-1 systemd.mask=serial-getty@ttyS0.service"
@@ -157,7 +157,11 @@ def main() -> int:
     except (subprocess.CalledProcessError, StopIteration) as error:
         print(f"cannot be done here: the system could not be fetched ({error})", file=sys.stderr)
         return 3
-    told = boot(said.work)
+    try:
+        told = boot(said.work)
+    except subprocess.TimeoutExpired:
+        print(f"cannot be done here: the emulated machine was not done after {BOOT_S:g} s", file=sys.stderr)
+        return 3
     if said.json:
         print(json.dumps(told))
     else:
