@@ -14,7 +14,7 @@ from agent.app import Agent, Request
 from agent.engine.evaluate import Transition, judge
 from agent.engine.report import when
 from agent.engine.rounds import RoundCache
-from agent.errors import AgentError
+from agent.errors import AgentError, Unavailable, UsageError
 from agent.host.procstat import NoSuchProcess
 from agent.incidents.desk import Desk
 from agent.incidents.sight import Sight
@@ -177,16 +177,20 @@ class Casework:
                 self._pass_over(case, "looking into it failed; the agent's log says how")
 
     async def _look(self, case: Case) -> JsonObject:
-        """One diagnosis. A process that is gone may hold a GPU all the same: then the GPU is looked at."""
+        """One diagnosis: of the process, of the GPU and who is on it, or of the host. A process that is gone may hold a GPU all the
+        same; a GPU that only the kernel knows cannot be asked about."""
         known = dict(case.labels)
-        pid, uuid = known.get("pid"), known.get("uuid")
-        request = Request(trees=(), pid=int(pid) if pid else None, for_s=SAMPLE_S)
-        try:
-            return await self._agent.diagnose(request, log.debug, limits=self._limits(), symptom=case.tree)
-        except NoSuchProcess:
-            if uuid is None:
-                raise
-        request = Request(trees=(), gpu=uuid, for_s=SAMPLE_S)
+        pid, gpu = known.get("pid"), known.get("uuid") or known.get("pci")
+        requests = [Request(gpu=gpu, for_s=SAMPLE_S)] if gpu else []
+        requests = [Request(pid=int(pid), for_s=SAMPLE_S), *requests] if pid else [*requests, Request(for_s=SAMPLE_S)]
+        for request in requests[:-1]:
+            try:
+                return await self._diagnose(request, case)
+            except (NoSuchProcess, UsageError, Unavailable) as missing:
+                log.debug("symptom %s: looked into more widely: %s", case.tree, missing)
+        return await self._diagnose(requests[-1], case)
+
+    async def _diagnose(self, request: Request, case: Case) -> JsonObject:
         return await self._agent.diagnose(request, log.debug, limits=self._limits(), symptom=case.tree)
 
     def _bear_out(self, case: Case, found: JsonObject) -> bool:

@@ -91,8 +91,11 @@ def flood(seconds: float, rate: int) -> dict[str, Any]:
             storm = next((i.value for i in items if isinstance(i, Sample) and ("xid", "95") in i.series.labels), 0.0)
             told += sum(e.fields["xid"] == 95 for e in events)
             memory.append(resident())
-            records = next(i.value for i in items if isinstance(i, Sample) and i.series.name == "kernel_log_records_total")
-            if last:
+            before, records = (
+                records,
+                next(i.value for i in items if isinstance(i, Sample) and i.series.name == "kernel_log_records_total"),
+            )
+            if last and records == before:
                 break
         wall = time.monotonic() - began
         ones = int(writer.communicate()[0])

@@ -16,7 +16,7 @@ from agent.casework import AGAIN_S, SAMPLE_S, WAITING_MOST, Case, Casework
 from agent.config import Config
 from agent.engine.evaluate import JudgeState
 from agent.engine.trees import RuleSet
-from agent.errors import AgentError
+from agent.errors import AgentError, UsageError
 from agent.host.procstat import NoSuchProcess
 from agent.investigate import Limits
 from agent.model import JsonObject, Sample, Series, labels
@@ -146,6 +146,23 @@ async def test_a_symptom_that_fires_is_looked_into_once(host: Host) -> None:
     assert limits.cool_down
     assert "probes.memray.mode is ask" in limits.heavy_refused
     assert list(host.work.diagnoses) == [host.agent.answer]
+
+
+async def test_a_gpu_is_looked_into_with_who_is_on_it(host: Host) -> None:
+    """By its UUID, or as the kernel names it; the whole host where NVML does not know it."""
+    for known, asked in (
+        ({"gpu": 3, "uuid": "GPU-3", "pci": "0000:30:00.0"}, ["GPU-3"]),
+        ({"gpu": "", "uuid": "", "pci": "0000:40:00.0"}, ["0000:40:00.0"]),
+    ):
+        host.agent.asked.clear()
+        host.work._open(Case("gpu", labels(**known), "lost"))
+        await host.live(10)
+        assert [request.gpu for request, _ in host.agent.asked] == asked
+    host.agent.asked.clear()
+    host.agent.answer = UsageError("no GPU is '0000:50:00.0'")
+    host.work._open(Case("gpu", labels(gpu="", uuid="", pci="0000:50:00.0"), "lost"))
+    await host.live(10)
+    assert [request.gpu for request, _ in host.agent.asked] == ["0000:50:00.0", None]
 
 
 async def test_a_dead_process_that_holds_a_gpu_is_looked_into_by_its_gpu(host: Host) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import time
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import ClassVar
@@ -30,6 +31,8 @@ log = logging.getLogger("anfl.kernel-log")
 BATCH = 500
 LINE_BYTES = 200
 """A line of a private file is taken to be as long."""
+MOST_WALL = 2.5
+"""A tick may last so many times its budget of CPU time."""
 PART_BYTES = 131_072
 """So much of it is read at once: more than the longest line."""
 LOOK_EVERY_S = 60.0
@@ -47,7 +50,8 @@ def shipped_tables() -> Tables:
 
 @dataclass
 class Collector:
-    """Reads /dev/kmsg without waiting, at most ``budget`` seconds and ``most`` records a tick; the rest waits in the kernel's ring.
+    """Reads /dev/kmsg without waiting, at most ``budget`` seconds of CPU and ``most`` records a tick; the rest waits in the kernel's
+    ring.
 
     ``path`` names a private file to read in its stead (drills do): it is taken as read now, from its beginning. Records that are
     not the kernel's are shown as events of doubtful origin and not counted, unless ``trust_user_records``; of a private file that
@@ -78,6 +82,7 @@ class Collector:
         self._read_tables: Callable[[], Tables] = shipped_tables
         self._looked = -LOOK_EVERY_S
         self._named = -1
+        self._spent = 0.0, 0.0
         self._doubtful = 0
         self._at_end = False
         for kind in KINDS:
@@ -102,7 +107,8 @@ class Collector:
         """What was logged since the last call; Unavailable where the log may not be read."""
         mono = self.clock.monotonic()
         out: list[Sample | Event] = []
-        self._read(mono + self.budget)
+        self._spent = time.thread_time(), mono
+        self._read()
         self._begin_gpus(mono)
         now, boot = self.clock.now(), self.clock.now() - mono
         self._doubtful = 0
@@ -116,12 +122,12 @@ class Collector:
 
     # ------------------------------------------------------------------------------------------ reading
 
-    def _read(self, until: float) -> None:
+    def _read(self) -> None:
         if isinstance(self._door, File):
-            self._read_file(self._door, until)
+            self._read_file(self._door)
             return
         left = self.most
-        while left > 0 and self.clock.monotonic() < until:
+        while left > 0 and self._may_go_on():
             asked = min(BATCH, left)
             batch = [*self._door.records(asked)]
             parsed = (kmsg.parse(lines[0], lines[1:]) for lines in batch)
@@ -132,12 +138,17 @@ class Collector:
                 break
         self._joiner.rest()
 
-    def _read_file(self, file: File, until: float) -> None:
+    def _may_go_on(self) -> bool:
+        """On a busy host the budget is CPU time, or a flood would be lost there; all the same others wait for the lane."""
+        cpu, mono = self._spent
+        return time.thread_time() - cpu < self.budget and self.clock.monotonic() - mono < MOST_WALL * self.budget
+
+    def _read_file(self, file: File) -> None:
         """In parts: neither a tick nor its memory grows with what was written meanwhile."""
         from agent.engine.kernel.lines import records
 
         left = self.most * LINE_BYTES
-        while left > 0 and self.clock.monotonic() < until:
+        while left > 0 and self._may_go_on():
             lines = file.lines(min(left, PART_BYTES))
             if not lines:
                 self._at_end = True
