@@ -21,7 +21,7 @@ SEARCH_S = 30.0
 """Finding an owner reads every process's descriptors (some 20 ms for 500 processes)."""
 UNREAD_S = 5.0
 UNREAD_PAUSE = 1000.0
-"""A walk over all connections is followed by a pause of so many times its CPU time: a thousandth of a core, however many there are."""
+"""A walk over all connections is followed by a pause of so many times its CPU time: a thousandth of a core at most."""
 MOST = 16
 CALM_S = 600.0
 """Who has kept nobody waiting for so long is forgotten."""

@@ -19,6 +19,8 @@ CHAIN = ("pid", "cgroup", "unit", "container", "job", "user")
 """Labels that bind through a process: what a series may carry and still belong to one process."""
 
 ON_GPU = "gpu_process_info"
+FEW = 16
+"""Instances of a tree that are asked in every round: the GPUs of a host, the processes of a calm one."""
 
 _KINDS: dict[str, TargetKind] = {"pid": "process", "uuid": "gpu", "unit": "unit", "cgroup": "cgroup", "run": "run"}
 
@@ -95,9 +97,9 @@ class Entities:
         return tree.applies is None or tree.applies.value(self.round, HOST) is True
 
     def half(self, tree: Tree, turn: int) -> list[Labels]:
-        """Every other one of the label sets, by their own checksum; the host's tree is its turn every time."""
+        """Every other one of the label sets, by their own checksum; where they are few, as GPUs are, all of them every time."""
         found = self.keys(tree)
-        if not tree.each or not found:
+        if not tree.each or len(found) <= FEW:
             return found
         same, odd = ("half", id(found)), turn % 2
         half: list[Labels] | None = self.round.memo.get(same)

@@ -135,7 +135,7 @@ def test_only_asked_processes_are_judged() -> None:
 
 
 def test_in_turns_everybody_is_asked_within_two_rounds() -> None:
-    """Half of the well ones a round; one that is not well is asked in every round, and the host's tree too."""
+    """Half of the well ones a round; one that is not well is asked in every round, and few are too."""
     many = [of("process_threads", pid) for pid in range(1, 41)]
     view, rules = FakeView.of(dict.fromkeys(many, "20*60")), tree(MANY)
     state, first = judge(rules, view.at(10.0), JudgeState(), turn=0)
@@ -145,6 +145,8 @@ def test_in_turns_everybody_is_asked_within_two_rounds() -> None:
     assert len(first) + len(second) == 40
     _, third = judge(rules, view.at(20.0), state, turn=2)
     assert {t.labels for t in third if t.to == "firing"} == {t.labels for t in first}
+    few = FakeView.of({of("process_threads", pid): "20*60" for pid in range(1, 17)})
+    assert [len(judge(rules, few.at(10.0), JudgeState(), turn=turn)[1]) for turn in (0, 1)] == [16, 16]
     host = tree('when: "host_load1 > 4"', each="[]")
     assert all(judge(host, FakeView.of({"host_load1": "9*20"}).at(10.0), JudgeState(), turn=turn)[1] for turn in (0, 1))
 
