@@ -50,8 +50,8 @@ def shipped_tables() -> Tables:
 
 @dataclass
 class Collector:
-    """Reads /dev/kmsg without waiting, at most ``budget`` seconds of CPU and ``most`` records a tick; the rest waits in the kernel's
-    ring.
+    """Reads /dev/kmsg without waiting, at most ``budget`` seconds of CPU and ``most`` records a tick; the rest waits in the
+    kernel's ring.
 
     ``path`` names a private file to read in its stead (drills do): it is taken as read now, from its beginning. Records that are
     not the kernel's are shown as events of doubtful origin and not counted, unless ``trust_user_records``; of a private file that
