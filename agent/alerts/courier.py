@@ -203,8 +203,8 @@ class Courier:
         def decide() -> Plan:
             return plan(pipeline(ledger.alerts.values(), at), ledger, self.book, at)
 
-        # nobody changes the ledger meanwhile: that needs the lock
-        made = await aside(decide) if len(ledger.alerts) > FEW_ALERTS else decide()
+        # nobody changes the ledger meanwhile: that needs the lock; and nothing there can hang
+        made = await aside(decide, math.inf) if len(ledger.alerts) > FEW_ALERTS else decide()
         self.outbox.apply(made, writes)
         for id_ in made.forgotten:
             self.bound.forget(id_)

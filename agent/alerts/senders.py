@@ -170,7 +170,7 @@ def append(path: str, told: JsonObject) -> Outcome:
             place.replace(place.with_name(f"{place.name}.1"))
         target = os.open(place, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC | os.O_NONBLOCK, 0o600)
         try:
-            os.write(target, line.encode())
+            _write_whole(target, line.encode())
             with contextlib.suppress(OSError):  # a pipe or a device has nothing to sync
                 os.fsync(target)
         finally:
@@ -178,6 +178,18 @@ def append(path: str, told: JsonObject) -> Outcome:
     except OSError as error:
         return Outcome("retry", f"cannot write {path}: {error.strerror}")
     return DONE
+
+
+def _write_whole(target: int, line: bytes) -> None:
+    """All of a line or nothing of it: a disk that fills takes a part, and half a line would spoil the next one too."""
+    before, left = os.fstat(target).st_size, memoryview(line)
+    try:
+        while left:
+            left = left[os.write(target, left) :]
+    except OSError:
+        with contextlib.suppress(OSError):  # a pipe cannot be cut
+            os.ftruncate(target, before)
+        raise
 
 
 def attached(told: Mapping[str, Any]) -> list[str]:

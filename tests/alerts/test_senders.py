@@ -6,6 +6,7 @@ import hashlib
 import hmac
 import json
 import os
+import resource
 from pathlib import Path
 from typing import Any
 
@@ -159,6 +160,19 @@ def test_a_file_gets_a_line_a_message_and_does_not_grow_for_ever(tmp_path: Path,
     assert len(path.read_text().splitlines()) == 1
     assert len(path.with_name("alerts.jsonl.1").read_text().splitlines()) == 2
     assert append(str(tmp_path), told()).ending == "retry"
+
+
+def test_a_disk_that_takes_half_a_line_has_not_taken_it(tmp_path: Path) -> None:
+    """It is sent again then, and the file still holds whole lines only."""
+    path = tmp_path / "alerts.jsonl"
+    append(str(path), told())
+    whole, limits = path.read_bytes(), resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (len(whole) + 20, limits[1]))
+    try:
+        assert append(str(path), told()).ending == "retry"
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    assert path.read_bytes() == whole
 
 
 def test_standard_output_is_a_file_too(capsys: pytest.CaptureFixture[str]) -> None:
