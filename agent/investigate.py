@@ -161,11 +161,14 @@ class _Case:
     async def _drill(self, frozen: View, deadline: float, group: asyncio.TaskGroup) -> Assessment:
         """Look closer at a frozen moment: what a heavy look does to its target must not be taken for its own growth."""
         scope = self._scope()  # who came after the moment that is judged has nothing to show in it
+        self._cache = RoundCache()  # what was known of long windows while sampling is older than this moment
         while True:
             self._collect()
             assessment = self._assess(frozen, scope)
-            left = deadline - self._by.clock.monotonic()
+            left, known = deadline - self._by.clock.monotonic(), len(self._answers)
             open_ = self._allowed([*assessment.wanted, *assessment.further], left)
+            if len(self._answers) > known:  # a refusal is an answer: the diagnosis says why nobody looked
+                continue
             light = [r for r in open_ if r.cost != "heavy"]
             if light:
                 self._begin(light, group)

@@ -26,7 +26,8 @@ SETTLE_TICKS = 2
 LOOKED_S = 75.0
 """A look that ended this long after the symptom fired still belongs to it: sampling, and the longest drill-down."""
 NEAR_S = 60.0
-"""Two rule sets that fire for the same thing within this time mean the same episode."""
+"""Two rule sets that fire for the same thing within this time mean the same episode; so do the live agent and its replay, whose
+rounds read long windows anew at other moments."""
 Key = tuple[str, Labels]
 
 
@@ -170,7 +171,7 @@ def _is_for(asked: Question, fired: Transition) -> bool:
     """Whether an answer was given to that symptom, which under other rules may fire somewhat earlier or later."""
     pid, about = dict(fired.labels).get("pid"), asked.target.pid
     same = asked.symptom == fired.tree and pid == (None if about is None else str(about))
-    return same and fired.time - JUDGE_EVERY_S <= asked.began <= fired.time + 2 * LOOKED_S
+    return same and fired.time - NEAR_S <= asked.began <= fired.time + 2 * LOOKED_S
 
 
 def _asked_for(answer: Answer) -> _Case:

@@ -44,6 +44,16 @@ causes:
   latency.cpu-saturated: {title: Others take the CPUs, support: {others: 0.7}}
 """
 LATENCY = rule_set(HOT)
+LONG = rule_set(
+    """
+tree: long
+each: [pid]
+symptom: {when: "process_threads > 1000"}
+checks: [{id: many, expr: "max(process_threads, 10m) > 2"}]
+causes:
+  long.many: {title: Many, support: {many: 0.8}}
+"""
+)
 LONGER = rule_set(HOT.replace("probe: pyspy", "probe: pyspy, with: {seconds: 6}"))
 SAYS = {
     "pyspy": Evidence("pyspy", {"hot_share": 0.9}, {"hot_share": (Culprit("code", "f", file="/a.py", line=3),)}),
@@ -160,6 +170,16 @@ async def test_a_heavy_look_waits_until_the_view_is_frozen() -> None:
     assert any("memray at pid 7" in said for said in bench.said)
 
 
+async def test_what_is_judged_is_the_frozen_moment_and_nothing_older() -> None:
+    """A window of ten minutes may be half a minute old while sampling; the answer's figures are those of its moment."""
+    bench = Bench(LONG)
+    whole = bench.host = host_of({of("process_threads", 7): "3*611 9*60"}, p7=process(7))
+    bench.view = lambda: whole.at(600.0 + bench.clock.monotonic())  # type: ignore[method-assign]
+    assessment = await bench.run()
+    (cause,) = assessment.causes
+    assert "= 9 >" in cause.evidence[0].says
+
+
 async def test_heavy_looks_are_taken_one_at_a_time_on_the_whole_host() -> None:
     """Two processes of one investigation, and two investigations at once."""
     bench = Bench(MEMORY, pids=(7, 8))
@@ -212,9 +232,10 @@ async def test_what_is_refused_is_evidence_with_the_reason_and_the_mend() -> Non
 
 
 async def test_a_look_for_which_no_time_is_left_is_not_begun() -> None:
-    """The mend is to allow more time."""
+    """The mend is to allow more time, and the diagnosis says so."""
     bench = Bench(MEMORY)
-    await bench.run(Limits(drill_s=4.0))
+    assessment = await bench.run(Limits(drill_s=4.0))
+    assert [p.try_ for p in assessment.possible] == ["anfl-agent diagnose --pid 7 --deep"]
     assert not bench.took
     assert bench.answer("memray").because == "no time left for memray"
     assert bench.answer("memray").try_ == "anfl-agent diagnose --pid 7 --deep"

@@ -125,6 +125,16 @@ def test_what_somebody_asked_for_is_answered_again_beside_what_fired(tmp_path: P
     assert [(f.tree, f.root, f.agrees, dict(f.labels)) for f in played.asked] == [("", "memory.python-leak", True, {"pid": "7"})]
 
 
+def test_a_symptom_that_fires_a_little_later_than_live_belongs_to_its_answer(tmp_path: Path) -> None:
+    """The rounds of a replay come at other moments, and long windows are read anew at others."""
+    rules = rule_set(RULES)
+    bare = past.diagnose(past.rewind(recorded(tmp_path / "a", look(85.0)), rules, START + 90, 600.0, silent), rules, pid=7)
+    early = looks.Question("diagnosis-1", Target("process", "train", 7), (7,), (), "memory", START + 40, START + 90)
+    recording = recorded(tmp_path / "b", look(85.0), looks.told(bare, early, START + 95))
+    (finding,) = replay.play(recording, {"r": rules}, START - 1, START + 120)["r"].findings
+    assert finding.agrees is True
+
+
 def test_an_answer_that_cannot_be_read_is_no_answer(tmp_path: Path) -> None:
     """A recording from elsewhere may hold anything; what fired is judged all the same."""
     broken = replace(given({"causes": [], "verdict": "ok"}, "memory"), text="{}")
