@@ -36,6 +36,12 @@ class Knob:
         have, wanted = self.read().partition("\n")[0].split(), self.value.split()
         return len(have) >= len(wanted) and all(map(_alike, have[-len(wanted) :], wanted))
 
+    def tighter(self) -> bool:
+        """Whether what stands there bounds more than what is to: a limit that somebody set is not to be loosened."""
+        have, wanted = self.read().partition("\n")[0].split(), self.value.split()
+        pairs = zip(have[-len(wanted) :], wanted, strict=False)
+        return any(h.isdecimal() and w.isdecimal() and int(h) < int(w) for h, w in pairs)
+
 
 def _alike(have: str, wanted: str) -> bool:
     if have.isdecimal() and wanted.isdecimal():

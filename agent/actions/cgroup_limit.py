@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -14,6 +15,10 @@ from agent.host.lane import aside
 from agent.host.reach import Class, WillNot
 from agent.model import JsonObject, Target
 from agent.yamlfile import Bytes
+
+SHOWN = {"CPUQuota": "CPUQuotaPerSecUSec"}
+_SPAN = re.compile(r"(\d+(?:\.\d+)?)(us|ms|s|min|h)\b")
+_SPANS = {"us": 1e-6, "ms": 1e-3, "s": 1.0, "min": 60.0, "h": 3600.0}
 
 
 @dataclass
@@ -59,20 +64,23 @@ class Action(Base):
         return await aside(self._directly)
 
     async def _through_systemd(self, unit: str) -> JsonObject:
-        values = [f"MemoryHigh={self.memory:.0f}"] if self.memory else []
-        values += [f"CPUQuota={round(self.cpus * 100, 1):g}%"] if self.cpus else []
-        values += [f"IOWeight={self.io_weight}"] if self.io_weight else []
-        before = {}
-        for value in values:
-            name = value.partition("=")[0]
-            before[name] = await shown(self, unit, {"CPUQuota": "CPUQuotaPerSecUSec"}.get(name, name))
+        wanted = {"MemoryHigh": self.memory, "CPUQuota": round(self.cpus * 100, 1), "IOWeight": self.io_weight}
+        wanted = {name: value for name, value in wanted.items() if value}
+        before = {name: await shown(self, unit, SHOWN.get(name, name)) for name in wanted}
+        for name, value in wanted.items():
+            if (has := _figure(before[name])) is not None and has < value:
+                raise WillNot(f"{unit} has {name}={has:g} already")
+        values = [f"{name}={value:g}%" if name == "CPUQuota" else f"{name}={value:.0f}" for name, value in wanted.items()]
         await self.command("systemctl", "set-property", "--runtime", "--", unit, *values)
         return {"unit": unit, "before": before}
 
     def _directly(self) -> JsonObject:
         folder = of(self.target, self._controllers)
-        before = []
+        before: list[list[str]] = []
         for knob in self._knobs(folder):
+            if knob.tighter():
+                self._put_back(before)
+                raise WillNot(f"{knob.path} is {knob.read()} already")
             before.append([knob.path, knob.read()])
             try:
                 knob.write()
@@ -122,12 +130,18 @@ class Action(Base):
                 raise AgentError(f"{path}: {error.strerror}") from None
 
 
+def _figure(shown: str) -> float | None:
+    """What ``systemctl show`` says of a limit; CPU time for each second as a percentage. None where there is none."""
+    if shown.isdecimal():
+        return float(shown) if int(shown) < 2**63 else None
+    parts = _SPAN.findall(shown)
+    return round(sum(float(number) * _SPANS[unit] for number, unit in parts) * 100, 1) if parts else None
+
+
 def _lifted(before: dict[str, str]) -> list[str]:
-    """systemd's own words for what it was; ``infinity`` and ``[not set]`` lift the limit."""
+    """What it was, in systemd's words: its own limit back, or none."""
     values = []
     for name, was in before.items():
-        value = was if was not in ("infinity", "[not set]", "18446744073709551615") else "infinity" if name == "MemoryHigh" else ""
-        if name == "CPUQuota" and value:
-            value = ""  # shown in microseconds a second; setting none is what lifts ours
-        values.append(f"{name}={value}")
+        has, none = _figure(was), "infinity" if name == "MemoryHigh" else ""
+        values.append(f"{name}={none if has is None else f'{has:g}%' if name == 'CPUQuota' else f'{has:.0f}'}")
     return values

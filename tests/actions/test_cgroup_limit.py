@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -128,9 +129,9 @@ async def test_a_real_neighbour_is_bounded_and_let_free(own_cgroup: Path, start:
     await action.undo(done)
     assert await aside(knob.read_text) == before
     await aside(lambda: os.kill(target.pid or 0, 9))
-    while target.pid in await aside(lambda: procs.tree(target.pid or 0)) and await aside(
-        lambda: (own_cgroup / "cgroup.procs").read_text()
-    ):
+    while target.pid in await aside(lambda: procs.tree(target.pid or 0)):
+        if not await aside((own_cgroup / "cgroup.procs").read_text):
+            break
         await reach.clock.sleep(0.05)
 
 
@@ -146,6 +147,44 @@ async def test_whether_a_unit_is_bounded_is_asked_of_the_kernel(
     monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
     action = cgroup_limit.Action(Target("unit", "svc.service", unit="svc.service"), reach, cpus=1.5)
     assert await action.verify(await action.act()) is seen
+
+
+@pytest.mark.parametrize(
+    ("was", "given", "back"),
+    [
+        ("1.500000s", {"cpus": 1.0}, "CPUQuota=150%"),
+        ("333.300ms", {"cpus": 0.25}, "CPUQuota=33.3%"),
+        ("1min 4s", {"cpus": 8.0}, "CPUQuota=6400%"),
+        ("[not set]", {"io_weight": 50}, "IOWeight="),
+        ("200", {"io_weight": 50}, "IOWeight=200"),
+        (str(2**31), {"memory": 2.0**30}, f"MemoryHigh={2**31}"),
+        (str(2**64 - 1), {"memory": 2.0**30}, "MemoryHigh=infinity"),
+    ],
+)
+async def test_a_unit_gets_back_the_limit_it_had(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, reach: Reach, was: str, given: dict[str, Any], back: str
+) -> None:
+    """Its owner's own, as systemd shows it."""
+    program = tmp_path / "systemctl"
+    words = f'#!/bin/sh\necho "$*" >> {tmp_path}/log\ncase "$1" in show) echo "{was}";; esac\n'
+    await aside(lambda: program.write_text(words))
+    await aside(lambda: program.chmod(0o755))
+    monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
+    action = cgroup_limit.Action(Target("unit", "svc.service", unit="svc.service"), reach, **given)
+    await action.undo(await action.act())
+    assert (await aside((tmp_path / "log").read_text)).splitlines()[-1] == f"set-property --runtime -- svc.service {back}"
+    if back.rpartition("=")[2] not in ("", "infinity"):
+        looser = {name: value * 100 for name, value in given.items()}
+        with pytest.raises(WillNot, match="already"):
+            await cgroup_limit.Action(Target("unit", "svc.service", unit="svc.service"), reach, **looser).act()
+
+
+async def test_a_limit_that_is_there_is_not_loosened(v2: Path, reach: Reach) -> None:
+    """What was written before it is put back."""
+    await aside(lambda: (v2 / "cpu.max").write_text("50000 100000"))
+    with pytest.raises(WillNot, match=r"cpu\.max is 50000 100000 already"):
+        await cgroup_limit.Action(JOB, reach, memory=2.0**30, cpus=1.0).act()
+    assert await aside(lambda: (v2 / "memory.high").read_text()) == "max"
 
 
 async def test_a_unit_is_bounded_through_systemd(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, reach: Reach) -> None:
