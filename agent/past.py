@@ -56,9 +56,9 @@ def rewind(recording: Recording, rules: RuleSet, at: float, history: float, prog
 
 def feed(ring: Ring, recording: Recording, since: float, until: float) -> Iterator[float]:
     """Put ``(since, until]`` of a recording into a ring, moment by moment."""
-    for time, events, samples in recording.ticks(since, until):
+    for time, events, items in recording.lived(since, until):
         ring.add(max(time, ring.now), events)
-        ring.add(time, samples)
+        ring.add(time, items)
         yield time
 
 

@@ -1,7 +1,8 @@
 """The flight recorder on node-shaped data, beside SQLite blobs and the TSDB of Prometheus in one run; and under kills and damage.
 
 python bench/recorder.py [--seconds 3600] [--kills 500] [--damages 200] [--json]. 2,000 series at 1 Hz (the generator is ring.py's).
-Prometheus is asked through promtool where it is installed: the block of the same samples, without its write-ahead log.
+Prometheus is asked through promtool where it is installed: the block of the same samples, without its write-ahead log. Times are
+CPU seconds; ``one_series_ms`` is for the whole span, ``gather_step_worst_ms`` the longest that the agent's loop does not turn.
 """
 
 from __future__ import annotations
@@ -39,6 +40,9 @@ BARS = {
     "written_bytes_per_sample": 0.6,
     "compacted_bytes_per_sample": 0.35,
     "write_s_per_min": 0.05,
+    "gather_step_worst_ms": 25.0,
+    "written_one_series_ms": 60.0,
+    "written_instant_ms": 20.0,
     "one_series_ms": 60.0,
     "instant_ms": 20.0,
     "kill_lost_s": 10.0,
@@ -65,9 +69,11 @@ def ours(folder: Path, seconds: int) -> dict[str, float]:
     for t, items in enumerate(rows(seconds)):
         ring.add(START + t, items)
         if t % int(FLUSH_S) == int(FLUSH_S) - 1:
-            began = cpu()
-            frame = recorder.gather(START + t)
-            worst = max(worst, cpu() - began)
+            began = turned = cpu()
+            frame = None
+            for frame in recorder.gathering(START + t):  # the agent's loop turns after each step
+                worst, turned = max(worst, cpu() - turned), cpu()
+            assert frame is not None
             recorder.write(frame)
             spent += cpu() - began
     recorder.close("bench")
@@ -76,7 +82,7 @@ def ours(folder: Path, seconds: int) -> dict[str, float]:
         "samples": float(samples),
         "written_bytes_per_sample": recorder.written.bytes / samples,
         "write_s_per_min": spent / seconds * 60,
-        "gather_worst_ms": worst * 1e3,
+        "gather_step_worst_ms": worst * 1e3,
         **{f"written_{k}": v for k, v in reads(folder, seconds).items()},
     }
     began = cpu()

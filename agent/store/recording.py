@@ -11,11 +11,12 @@ from time import gmtime, strftime
 from typing import Any
 
 from agent.errors import AgentError
-from agent.model import Column, Event, Labels, Sample, Series
+from agent.model import Column, Event, Item, Labels, Sample, Series
 from agent.store import recfile
 from agent.store.frame import BASES
 from agent.store.part import Part, contents, head_of, part_of, parts
 from agent.store.recfile import Damage
+from agent.store.relive import Relived
 from agent.store.unframe import Decoder
 
 FILE_MOST_S = 4000.0
@@ -67,6 +68,12 @@ class Recording:
         handles: dict[Key, Series] = {}
         for part in self.parts(since, until):
             yield from _moments(part, handles, since, until)
+
+    def lived(self, since: float, until: float) -> Iterator[tuple[float, list[Event], list[Item]]]:
+        """The same for a ring, which is to store each moment before it asks for the next: only what moved is looked at."""
+        relived = Relived()
+        for part in self.parts(since, until):
+            yield from relived.moments(part, since, until)
 
     def one(self, name: str, labels: Labels, since: float, until: float) -> Column:
         """One series in ``(since, until]``; empty if there is nothing of it."""
