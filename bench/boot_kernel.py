@@ -100,7 +100,7 @@ def image(work: Path) -> Path:
         Path(folder, "etc/machine-id").write_text("")
         disk = work / "disk.ext4"
         disk.unlink(missing_ok=True)
-        subprocess.run(["mke2fs", "-q", "-t", "ext4", "-d", folder, str(disk), "1200M"], check=True)
+        subprocess.run(["mke2fs", "-q", "-t", "ext4", "-d", folder, str(disk), "1200M"], check=True, stdout=sys.stderr)
     return disk
 
 

@@ -86,6 +86,7 @@ def furnish(root: Path) -> None:
     shutil.copy(REPO / "systemd/anfl-agent.service", units)
     shutil.copy(REPO / "systemd/anfl-agent-acts.conf", units / "anfl-agent.service.d/acts.conf")
     (units / "anfl-agent.service.d/container.conf").write_text("[Service]\nStandardInput=null\n")  # no /dev/kmsg there
+    (units / "anfl-agent.service.d/container.conf").write_text("[Service]\nStandardInput=null\n")  # it has no kernel log
     (root / AGENT[1:]).write_text(f'#!/bin/sh\nPYTHONPATH=/srv/anfl exec {sys.executable} -m agent "$@"\n')
     (root / AGENT[1:]).chmod(0o755)
     (own / "config.yaml").write_text(CONFIG)
@@ -162,7 +163,7 @@ def recycle(inside: int, told: list[str]) -> dict[str, Any]:
         time.sleep(2.0)
         over = run_of(inside)
     took = time.monotonic() - began
-    for words in (("playbooks", "history"), ("incidents", "list", "--all"), ("audit", "--verify"), ("status",)):
+    for words in (("playbooks", "history"), ("incidents", "list", "--all"), ("audit", "verify"), ("status",)):
         done = call(inside, AGENT, *words)
         told += [f"# anfl-agent {' '.join(words)}", *(done.stdout + done.stderr).splitlines()]
     told += ["# journal", *call(inside, "journalctl", "-q", "-o", "cat", "-u", "anfl-agent").stdout.splitlines()]

@@ -159,7 +159,7 @@ async def attach(
             )
         )
         if cancelled:
-            prepared.place.remove()
+            await _through(lane.run(prepared.place.remove, FILE_S))
             ledger.release(prepared.lock)
             raise asyncio.CancelledError
         guard, cancelled = await _through(_start_guard(prepared, ledger))
