@@ -195,7 +195,7 @@ class Casework:
 
     def _bear_out(self, case: Case, found: JsonObject) -> bool:
         """Whether a look has proven a suspicion; it is an incident then, as if it had just fired."""
-        begun = self._suspicions.proven((case.tree, case.labels), found)
+        begun = self._suspicions.proven(self._agent.rules, (case.tree, case.labels), found)
         if begun is None:
             log.info("suspicion %s: nothing was proven", case.tree)
             return False

@@ -132,7 +132,7 @@ class Player:
     def _told_of(self, finding: Finding) -> bool:
         """A suspicion is told only if it was borne out."""
         suspicion = self._rules.trees[finding.tree].symptom.suspicion
-        return not suspicion or any(bears_out(finding.tree, cause) for cause in finding.diagnosis["causes"])
+        return not suspicion or any(bears_out(self._rules, finding.tree, cause) for cause in finding.diagnosis["causes"])
 
     def _fire(self, change: Transition) -> None:
         key = (change.tree, change.labels)

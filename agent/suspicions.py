@@ -1,8 +1,8 @@
-"""Suspicions: symptoms of trees marked ``suspicion: true``, kept from everybody until a closer look has proven a cause.
+"""Suspicions: symptoms of trees with ``suspicion: [causes or topics]``, kept from everybody until a look has named one of them.
 
 A fast path sees in a minute what can be proven only in an hour, or by a look: growth, connections that wait. Most of what it sees
 is healthy (a start, a warm-up, a burst), so it opens no incident and tells nobody. The daemon looks closer, seldom enough that
-this costs next to nothing, and where the look names a cause of the tree's topic the symptom is told like any other.
+this costs next to nothing, and where the look names a cause that was suspected the symptom is told like any other.
 """
 
 from __future__ import annotations
@@ -75,22 +75,23 @@ class Suspicions:
             taken.popleft()
         return len(taken) < LOOKS
 
-    def proven(self, key: Key, diagnosis: JsonObject) -> Transition | None:
+    def proven(self, rules: RuleSet, key: Key, diagnosis: JsonObject) -> Transition | None:
         """The beginning of a suspicion that still stands and that a diagnosis bears out; it is told from now on."""
         held = self._held.get(key)
-        if held is None or not any(bears_out(key[0], cause) for cause in diagnosis["causes"]):
+        if held is None or not any(bears_out(rules, key[0], cause) for cause in diagnosis["causes"]):
             return None
         del self._held[key]
         self._proven.add(key)
         return held.change
 
 
-def bears_out(tree: str, cause: JsonObject) -> bool:
-    """Whether a cause is what a suspicion was about: of its topic, worth telling, and somebody's in particular, not the host's."""
-    topic = str(cause["id"]).partition(".")[0]
-    return topic == tree.partition("_")[0] and cause["severity"] != "notice" and cause["target"].get("pid") is not None
+def bears_out(rules: RuleSet, tree: str, cause: JsonObject) -> bool:
+    """Whether a cause is what was suspected: named by the tree, worth telling, and somebody's in particular, not the host's."""
+    names = {str(cause["id"]), str(cause["id"]).partition(".")[0]}
+    suspected = not names.isdisjoint(rules.trees[tree].symptom.suspicion) if tree in rules.trees else False
+    return suspected and cause["severity"] != "notice" and cause["target"].get("pid") is not None
 
 
 def _is_suspicion(rules: RuleSet, tree: str) -> bool:
     known = rules.trees.get(tree)
-    return known is not None and known.symptom.suspicion
+    return known is not None and bool(known.symptom.suspicion)

@@ -120,7 +120,7 @@ class Watched:
                 self.explain(change)
         if (due := self.suspicions.due(now)) is not None:
             found = self.look(due.labels)
-            if (begun := self.suspicions.proven((due.tree, due.labels), found)) is not None:
+            if (begun := self.suspicions.proven(self.rules, (due.tree, due.labels), found)) is not None:
                 self.file(now, [begun])
                 self.explain(begun, found)
         self.tell(now)

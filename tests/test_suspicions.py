@@ -23,14 +23,14 @@ causes:
     """
 tree: busy_fast
 each: [pid]
-symptom: {when: "process_threads > 50", suspicion: true}
+symptom: {when: "process_threads > 50", suspicion: [busy]}
 checks: []
 causes: {}
 """,
     """
 tree: busy_too
 each: [pid]
-symptom: {when: "process_threads > 40", suspicion: true}
+symptom: {when: "process_threads > 40", suspicion: [busy]}
 checks: []
 causes: {}
 """,
@@ -65,8 +65,8 @@ def test_what_a_look_proves_is_told_from_its_beginning_to_its_end() -> None:
     kept = Suspicions()
     kept.sift(RULES, [change("firing")])
     assert kept.due(0.0) == change("firing")
-    assert kept.proven(key(), found()) == change("firing")
-    assert kept.proven(key(), found()) is None
+    assert kept.proven(RULES, key(), found()) == change("firing")
+    assert kept.proven(RULES, key(), found()) is None
     over = [change("missing"), change("resolved")]
     assert kept.sift(RULES, over) == over
     assert kept.sift(RULES, [change("firing"), change("resolved")]) == []
@@ -77,7 +77,7 @@ def test_a_suspicion_that_was_over_before_the_look_ended_is_not_told() -> None:
     kept = Suspicions()
     kept.sift(RULES, [change("firing"), change("gone")])
     assert kept.due(0.0) is None
-    assert kept.proven(key(), found()) is None
+    assert kept.proven(RULES, key(), found()) is None
 
 
 @pytest.mark.parametrize("diagnosis", [{"causes": []}, found("other.threads"), found(severity="notice"), found(pid=None)])
@@ -85,8 +85,8 @@ def test_another_topic_a_notice_or_the_hosts_trouble_proves_nothing(diagnosis: J
     """The suspicion stands, and is not told."""
     kept = Suspicions()
     kept.sift(RULES, [change("firing")])
-    assert kept.proven(key(), diagnosis) is None
-    assert not any(bears_out("busy_fast", cause) for cause in diagnosis["causes"])
+    assert kept.proven(RULES, key(), diagnosis) is None
+    assert not any(bears_out(RULES, "busy_fast", cause) for cause in diagnosis["causes"])
 
 
 def test_one_that_stands_is_looked_into_again_after_a_while() -> None:

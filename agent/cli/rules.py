@@ -191,7 +191,7 @@ def _cause(rules: Any, cause: Any) -> list[str]:
 def _tree(tree: Any) -> list[str]:
     lines = [f"{tree.name}: judged for each {', '.join(tree.each) or 'host'}; SOP {', '.join(tree.sop)}"]
     symptom = tree.symptom
-    word = "a suspicion, told if a look proves a cause" if symptom.suspicion else symptom.severity.word
+    word = f"a suspicion, told if a look names {' or '.join(symptom.suspicion)}" if symptom.suspicion else symptom.severity.word
     lines.append(f"  fires      {symptom.when.text} for {symptom.for_:g} s ({word})")
     lines += [f"  clears     {symptom.clear.text} for {symptom.keep_for:g} s"] if symptom.clear else []
     lines += [f"  check      {line}" for c in tree.checks.values() for line in _check(c)[:1]]

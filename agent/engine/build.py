@@ -83,7 +83,7 @@ class TreeBuilder:
         when = self._compile(file.when)
         clear = self._compile(file.clear) if file.clear is not None else None
         severity = Severity[file.severity.upper()]
-        return Symptom(when, clear, file.for_, file.keep_for, file.on_missing, severity, file.suspicion) if when else None
+        return Symptom(when, clear, file.for_, file.keep_for, file.on_missing, severity, _plain(file.suspicion)) if when else None
 
     def _checks(self) -> dict[str, Check | None]:
         made: dict[str, Check | None] = {}

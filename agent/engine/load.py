@@ -77,6 +77,9 @@ def _links(written: list[TreeFile], notes: Notes) -> None:
             if key in links:
                 notes.problem(key, f"cause '{key}' is declared twice", "let the other tree lead to it")
             links[str(key)] = cause.leads_to
+    known = {*links, *(name.partition(".")[0] for name in links)}
+    for file in written:
+        notes.known(file.symptom.suspicion, known, "cause or topic")
     reported: set[frozenset[str]] = set()
     for start, names in links.items():
         notes.known(names, links, "cause")

@@ -13,7 +13,8 @@ SeverityWord = Literal["notice", "warning", "critical"]
 
 @dataclass(frozen=True)
 class SymptomFile:
-    """``symptom:`` of a tree: when it fires, and when it is over. A ``suspicion`` is told only if a look proves a cause."""
+    """``symptom:`` of a tree: when it fires, and when it is over. With ``suspicion`` (ids or topics of causes) it is told
+    only if a look names one of them."""
 
     when: Text
     clear: Text | None = None
@@ -21,7 +22,7 @@ class SymptomFile:
     keep_for: Seconds = 0.0
     on_missing: Literal["hold", "alert"] = "hold"
     severity: SeverityWord = "warning"
-    suspicion: bool = False
+    suspicion: tuple[Text, ...] = ()
 
 
 @dataclass(frozen=True)

@@ -49,7 +49,7 @@ class Catalog:
 class Symptom:
     """When a tree is worth walking. ``for_`` and ``keep_for`` are seconds.
 
-    A ``suspicion`` makes no incident by itself: the daemon looks closer, and it becomes one if that names a cause.
+    With ``suspicion`` it makes no incident by itself: the daemon looks closer, and it becomes one if that names such a cause.
     """
 
     when: Compiled
@@ -58,7 +58,7 @@ class Symptom:
     keep_for: float = 0.0
     on_missing: Literal["hold", "alert"] = "hold"
     severity: Severity = Severity.WARNING
-    suspicion: bool = False
+    suspicion: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
