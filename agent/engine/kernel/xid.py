@@ -12,11 +12,11 @@ from agent.engine.kernel.record import Value
 from agent.engine.kernel.words import BDF, COMM, integer, pci
 
 _HEAD = re.compile(
-    rf"NVRM: Xid \((?:PCI:)?({BDF})(?: GPU-I:(\d{{1,4}}))?(?: GPU-CI:(\d{{1,4}}))?\): (\d{{1,6}})(?![\w.])(?:,\s*|\s*)",
+    rf"NVRM: Xid \((?:PCI:)?({BDF})(?: GPU-I:(\d{{1,4}}))?(?: GPU-CI:(\d{{1,4}}))?\): (\d{{1,10}})(?![\w.])(?:,\s*|\s*)",
     re.IGNORECASE,
 )
 _PID = re.compile(r"pid=(?:'?<unknown>'?|(-?\d{1,10}))(?:,\s*|\Z)")
-_PREVIOUS = re.compile(r"caused by previous Xid (\d{1,6})\s*\Z")
+_PREVIOUS = re.compile(r"caused by previous Xid (\d{1,10})\s*\Z")
 _TEXT = re.compile(
     r"Ch [0-9a-fA-F]{4,}|[Cc]hannel (?:ID )?(?:0x)?[0-9a-fA-F]|Graphics |Class Error|MMU Fault|GPU has fallen|Contained: "
     r"|Uncontained: |Row Remapper|Timeout |GSP|NVLink|DBE |errorString|Dynamic Page|[0-9a-f]{4}\([0-9a-f]{4}\) "

@@ -63,6 +63,12 @@ def test_what_only_looks_like_one_is_silent(line: str) -> None:
     assert said(line) == []
 
 
+@pytest.mark.parametrize("number", [1, 177, 65_535, 1_000_000, 2**32 - 1])
+def test_numbers_that_are_in_no_list_are_told(number: int) -> None:
+    """All that the driver's field can hold: an unknown one is reported, never dropped."""
+    assert [event["xid"] for event in said(f"NVRM: Xid (PCI:0000:3b:00): {number}, pid=9, name=x, Ch 00000008")] == [number]
+
+
 def test_details_by_number() -> None:
     """Link of the older NVLink error, unit of an exception, reset words, seconds of a GSP timeout."""
     assert has(said(f"{HEAD}74, NVLink: fatal error detected on link 14(0x0, 0x0)")[0], link=14)
