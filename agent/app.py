@@ -139,11 +139,11 @@ class Agent:
             tools, trouble = await lane.run(lambda: self._tools(request), LOOKUP_S)
             self.pin(members.roots, asker)
             self._hurry(asker, on=True)
-            walked: list[tuple[int, ...]] = []
+            walked: list[Scope] = []
 
             def scope() -> Scope:
-                walked.append(members.now())
-                return self._scope(request, target, walked[-1])
+                walked.append(self._scope(request, target, members.now()))
+                return walked[-1]
 
             async with self._sampling(), members.kept(self.clock):
                 assessment, looks = await self.investigator.run(
@@ -176,8 +176,9 @@ class Agent:
             diagnosis = no_all_clear(diagnosis, f"no samples of process {target.pid} were taken", "anfl-agent doctor")
         answer = to_json(diagnosis)
         judged_at = assessment.round.view.now if assessment.round else self.ring.now
-        trees = tuple(sorted(self.rules.named(request.trees)))
-        asked = Question(asker, target, walked[-1], trees, symptom, began, judged_at)
+        last_scope = walked[-1]
+        trees = tuple(sorted(last_scope.trees))
+        asked = Question(asker, target, last_scope.pids, trees, symptom, began, judged_at, last_scope.onsets)
         self.ring.add(self.ring.now, [told(answer, asked, self.clock.now())])
         return answer
 

@@ -158,10 +158,10 @@ class Player:
         return Finding(case.time, case.tree, case.labels, case.severity, named, live)
 
     def _scope(self, view: View, case: _Case) -> Scope:
-        onsets = {key: state.onset for key, state in self._state.symptoms.items()}
         if case.given is not None:
             asked = case.given.asked
-            return Scope(asked.target, asked.pids, frozenset(asked.trees) & frozenset(self._rules.trees), onsets)
+            return Scope(asked.target, asked.pids, frozenset(asked.trees) & frozenset(self._rules.trees), asked.onsets)
+        onsets = {key: state.onset for key, state in self._state.symptoms.items()}
         pid = dict(case.labels).get("pid")
         target, pids = past.aim(view, int(pid) if pid else None, gone_is_host=True)
         return Scope(target, pids, frozenset(), onsets)

@@ -1,6 +1,6 @@
 """Every public drill recorded by a running agent, then lived again from the recording under a copy of the rules kept elsewhere.
 
-    python bench/replays.py [--keep DIR] [--case ID ...] [--limit 240] [--hold-only | --replay-only] [--json FILE]
+    python bench/replays.py [--keep DIR] [--case ID ...] [--for 6s] [--limit 240] [--hold-only | --replay-only] [--json FILE]
 
 The agent is a process of its own and watches from before the fault; it is asked once, and looks by itself into what fires. Then
 ``anfl-agent replay`` must give the answers again: causes, confidences, culprits, what every check said and with which figures.
@@ -20,7 +20,7 @@ import sys
 import tempfile
 import time
 from collections.abc import AsyncIterator, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -126,7 +126,9 @@ def played(case: str, keep: Path, rules: Path) -> Row:
 
 def difference(finding: Mapping[str, Any]) -> list[str]:
     """What a replay says otherwise than the live answer, cause by cause."""
-    live, now = ({c["id"]: c for c in d["causes"]} for d in (finding["live"], finding["diagnosis"]))
+    live, now = (
+        {f"{c['id']} {c['target'].get('pid') or ''}".strip(): c for c in finding[d]["causes"]} for d in ("live", "diagnosis")
+    )
     about = finding["tree"] or "asked"
     lines = [f"{about}: {name} only live" for name in live if name not in now]
     lines += [f"{about}: {name} only in the replay" for name in now if name not in live]
@@ -160,6 +162,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--keep", type=Path)
     parser.add_argument("--case", action="append", default=[])
+    parser.add_argument("--for", dest="sample", help="sample so long instead of what a case says, such as 6s")
     parser.add_argument("--limit", type=float, default=240.0)
     parser.add_argument("--until", help="hold no drill after this time of day (UTC), such as 12:30")
     what = parser.add_mutually_exclusive_group()
@@ -175,6 +178,8 @@ def main() -> int:
         for case in cases:
             done = keep / f"{case.id}.json"
             late = args.until is not None and time.strftime("%H:%M", time.gmtime()) >= args.until
+            if args.sample:
+                case = replace(case, for_=args.sample)
             if not done.exists() and not args.replay_only and not late:
                 asyncio.run(hold(case, keep, args.limit, baseline))
             if done.exists() and not args.hold_only:

@@ -9,6 +9,7 @@ import pytest
 
 from agent import past, replay
 from agent.engine import looks
+from agent.engine.report import when
 from agent.engine.walk import ProbeKey
 from agent.errors import Unavailable, UsageError
 from agent.model import Event, Evidence, JsonObject, Sample, Series, Target, labels
@@ -63,7 +64,8 @@ def look(at: float, share: float = 0.9, by: str = "diagnosis-1") -> Event:
 
 def given(diagnosis: JsonObject, symptom: str = "", by: str = "diagnosis-1") -> Event:
     """The answer of that investigation: to a symptom, or to somebody."""
-    asked = looks.Question(by, Target("process", "train", 7), (7,), (), symptom, START + 66, START + 90)
+    onsets = {("memory", labels(pid=7)): START + 51}
+    asked = looks.Question(by, Target("process", "train", 7), (7,), (), symptom, START + 66, START + 90, onsets)
     return looks.told(diagnosis, asked, START + 95)
 
 
@@ -133,6 +135,16 @@ def test_a_symptom_that_fires_a_little_later_than_live_belongs_to_its_answer(tmp
     recording = recorded(tmp_path / "b", look(85.0), looks.told(bare, early, START + 95))
     (finding,) = replay.play(recording, {"r": rules}, START - 1, START + 120)["r"].findings
     assert finding.agrees is True
+
+
+def test_a_replay_knows_the_beginnings_that_were_known_then(tmp_path: Path) -> None:
+    """Roots of one weight stand in the order of their beginnings, which its own rounds would put elsewhere."""
+    rules = rule_set(RULES)
+    bare = past.diagnose(past.rewind(recorded(tmp_path / "a", look(85.0)), rules, START + 90, 600.0, silent), rules, pid=7)
+    events = look(85.0), given(bare), given(bare, "memory", "diagnosis-2"), look(86.0, by="diagnosis-2")
+    played = replay.play(recorded(tmp_path / "b", *events), {"r": rules}, START - 1, START + 120)["r"]
+    since = [f.diagnosis["causes"][0]["since"] for f in (*played.findings, *played.asked)]
+    assert since == [when(START + 51)] * 2
 
 
 def test_an_answer_that_cannot_be_read_is_no_answer(tmp_path: Path) -> None:

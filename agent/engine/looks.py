@@ -4,17 +4,18 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
+from agent.engine.findings import Onsets
 from agent.engine.walk import ProbeKey
 from agent.model import Artifact, Culprit, Event, Evidence, JsonObject, Labels, Target, labels
 
 LOOK = "look"
 """Event kind: one closer look, at the moment it ended; text: the look as JSON; field ``by``: the investigation that took it."""
 TOLD = "diagnosis"
-"""Event kind: an answer that was given, with what it was given to; text: ``target`` and ``diagnosis`` as JSON, for only texts can
-be rid of names; fields: the others of :class:`Question`, times in Unix seconds."""
+"""Event kind: an answer that was given, with what it was given to; text: ``target``, ``onsets`` and ``diagnosis`` as JSON, for only
+texts can be rid of names; fields: the others of :class:`Question`, times in Unix seconds."""
 FRESH_S = 900.0
 """A look answers for this long: what a process did a quarter of an hour ago says little of what it does now."""
 
@@ -24,7 +25,7 @@ class Question:
     """What an answer was given to: enough to judge the same moment in the same way again.
 
     ``by`` names the investigation, as its looks do. ``symptom`` is the tree of the symptom that was looked into, "" if somebody
-    asked. ``pids`` were walked, of ``trees`` (none: all).
+    asked. ``pids`` were walked, of ``trees`` (none: all). ``onsets`` are the beginnings that the judge knew.
     """
 
     by: str
@@ -34,6 +35,7 @@ class Question:
     symptom: str
     began: float
     judged_at: float
+    onsets: Onsets = field(default_factory=dict)
 
 
 def event(key: ProbeKey, evidence: Evidence, now: float, by: str = "") -> Event:
@@ -56,7 +58,8 @@ def told(diagnosis: JsonObject, asked: Question, now: float) -> Event:
         "began": asked.began,
         "judged_at": asked.judged_at,
     }
-    body = {"target": asdict(asked.target), "diagnosis": diagnosis}
+    onsets = [[tree, dict(about), onset] for (tree, about), onset in asked.onsets.items()]
+    body = {"target": asdict(asked.target), "onsets": onsets, "diagnosis": diagnosis}
     return Event(now, TOLD, known, json.dumps(body, separators=(",", ":")), fields)
 
 
@@ -73,6 +76,7 @@ def read(answer: Event) -> tuple[Question, JsonObject] | None:
             said["symptom"],
             float(said["began"]),
             float(said["judged_at"]),
+            {(tree, labels(**about)): float(onset) for tree, about, onset in body["onsets"]},
         )
         return (asked, body["diagnosis"]) if "causes" in body["diagnosis"] else None
     except (ValueError, LookupError, TypeError):

@@ -2,9 +2,16 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from pathlib import Path
 
+import pytest
+
 from agent.drill.kept import furnish, room
+
+REPO = Path(__file__).resolve().parents[2]
+LIMIT_S = 150.0
 
 
 def test_every_drill_gets_a_folder_of_its_own_that_only_its_owner_may_enter(tmp_path: Path) -> None:
@@ -21,3 +28,25 @@ def test_the_configuration_lies_beside_the_state(tmp_path: Path) -> None:
     made = room(tmp_path / "kept", "notes", 0)
     furnish(made, str(config))
     assert (made / "config.yaml").read_text() == "state_dir: /somewhere"
+
+
+@pytest.mark.real
+def test_what_an_agent_said_of_a_fault_it_says_again_from_its_recording(tmp_path: Path) -> None:
+    """A real agent, two real drills, the real command, rules from elsewhere; the bench does it with all of them."""
+    argv = [
+        sys.executable,
+        "bench/replays.py",
+        "--keep",
+        str(tmp_path),
+        "--for",
+        "3s",
+        "--case",
+        "kernel-nvme",
+        "--case",
+        "cpu-hotspot",
+    ]
+    done = subprocess.run(argv, cwd=REPO, capture_output=True, text=True, timeout=LIMIT_S)
+    held = [line for line in done.stdout.splitlines() if line.endswith("| yes |")]
+    skipped = done.stdout.count("| skipped |")
+    assert len(held) + skipped == 2, done.stdout + done.stderr
+    assert done.returncode == 0
