@@ -83,6 +83,13 @@ def test_names_must_be_where_they_belong() -> None:
     assert "nothing can make it active" in complaints(TREE.replace("support: {steep: 0.6}", "require: [steep]"))[0]
 
 
+def test_what_a_suspicion_is_about_must_be_there() -> None:
+    """A cause of any tree, or a topic that has some."""
+    assert complaints(TREE.replace("for: 2m", "for: 2m\n  suspicion: [memory, memory.oom-risk]")) == []
+    said = complaints(TREE.replace("for: 2m", "for: 2m\n  suspicion: [memory.oom-rysk]"))
+    assert "unknown cause or topic 'memory.oom-rysk'; did you mean 'memory.oom-risk'?" in said[0]
+
+
 def test_causes_must_not_lead_to_themselves() -> None:
     """A circle is shown once, as a way."""
     ring = TREE.replace("support: {steep: 0.6}", "support: {steep: 0.6}, leads_to: [memory.python-leak]")
