@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import functools
 import importlib.metadata
-import importlib.util
 import os
 import shutil
 import sys
@@ -115,10 +114,12 @@ async def _pip(part: str, minor: str, wheels: str | None) -> None:
 
 
 def _copy_own(part: str) -> None:
-    found = importlib.util.find_spec("memray")
-    if found is None or found.origin is None:
-        raise Unavailable("our own memray is missing", help=f"{sys.executable} -m pip install memray")
-    package = os.path.dirname(found.origin)
+    """From where it is installed, not where this process has it from: one that was itself looked at has it from a bundle that is
+    gone."""
+    try:
+        package = str(importlib.metadata.distribution("memray").locate_file("memray"))
+    except importlib.metadata.PackageNotFoundError:
+        raise Unavailable("our own memray is missing", help=f"{sys.executable} -m pip install memray") from None
     shutil.copytree(package, os.path.join(part, "memray"), ignore=shutil.ignore_patterns(*NOT_NEEDED[1:]))
     if os.path.isdir(package + ".libs"):
         shutil.copytree(package + ".libs", os.path.join(part, "memray.libs"))

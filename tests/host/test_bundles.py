@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import os
+import sys
+from importlib.machinery import ModuleSpec
 from pathlib import Path
+from types import ModuleType
 
 import pytest
 
@@ -19,6 +22,14 @@ def test_our_own_minor_is_made_from_our_own_packages(tmp_path: Path) -> None:
     assert os.stat(folder).st_mode & 0o005 == 0o005
     assert bundles.find(str(tmp_path), bundles.own_minor()) == folder
     assert [name for name in os.listdir(tmp_path / "bundles") if name.startswith(".part")] == []
+
+
+def test_a_process_that_was_looked_at_makes_its_bundle_all_the_same(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its own memray is what the look brought along, from a folder that is gone."""
+    left = ModuleType("memray")
+    left.__spec__ = ModuleSpec("memray", None, origin=str(tmp_path / "gone" / "memray" / "__init__.py"))
+    monkeypatch.setitem(sys.modules, "memray", left)
+    assert os.path.exists(bundles.injector(bundles.find(str(tmp_path), bundles.own_minor())))
 
 
 def test_a_minor_without_a_bundle_is_missing_with_the_mend(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

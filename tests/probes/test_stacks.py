@@ -143,6 +143,7 @@ CONVOY = """
         while True:
             with lock:
                 pass
+            time.sleep(0.001)
     for _ in range(5):
         threading.Thread(target=work, daemon=True).start()
     print("READY", flush=True)
@@ -187,9 +188,9 @@ IDLE = """
 
 @pytest.mark.real
 async def test_a_real_queue_on_a_lock_moves_and_names_its_holder(start: Start, tools: ProbeTools) -> None:
-    """Five workers queue behind a save that sleeps under the lock."""
+    """Five workers queue behind a save that sleeps under the lock; not all of them at every moment."""
     evidence = await Probe(snapshots=4, gap=0.15).look(start(CONVOY), tools)
-    assert evidence.answers["lock_waiters"] >= 4  # type: ignore[operator]
+    assert evidence.answers["lock_waiters"] >= 3  # type: ignore[operator]
     assert (evidence.answers["lock_moving"], evidence.answers["hold_and_wait"]) == (True, 0.0)
     assert evidence.culprits["lock_waiters"][0].function == "save"
     assert evidence.target_pause_s == 0

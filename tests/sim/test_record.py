@@ -48,7 +48,7 @@ def test_a_recording_shows_what_it_was_made_from(sim: GpuSim, compiled: Path, tm
         busy(state, [state["gpus"][1]])
         cut(state["gpus"][2], [3, 2])
     sim.set(2, {"processes.78.memory": "2GiB", "processes.78.gpu_instance": 2, "processes.78.compute_instance": 0})
-    sim.set(1, {"power.usage": "ramp 100..600 over 1s", "throttle.sw_power_cap": 0.4, "pcie.receive": 3e9, "temperature.gpu": 71})
+    sim.set(1, {"power.usage": "ramp 100..600 over 60s", "throttle.sw_power_cap": 0.4, "pcie.receive": 3e9, "temperature.gpu": 71})
     sim.set(
         1, {"processes.77.memory": "grow 1GiB +1GiB/s", "processes.77.sm": 33, "nvlink.links.3.state": "down", "remap.corrected": 2}
     )
