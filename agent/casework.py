@@ -29,6 +29,8 @@ SAMPLE_S = 10.0  # enough for the light looks to run beside; the history is ther
 AGAIN_S = 600.0
 SETTLE_ROUNDS = 2  # right after the start counters have no rates yet
 WAITING_MOST = 32
+BESIDE_MOST = 2
+"""Symptoms that may wait while a suspicion is put behind them: on a host in trouble suspicions must neither starve nor hinder."""
 HURRIED_S = 1.0
 ASKED = "somebody's question"
 """Who looked, in the timeline of an incident, where a person asked for a diagnosis."""
@@ -55,6 +57,7 @@ class Casework:
         self._waiting: asyncio.Queue[Case] = asyncio.Queue(WAITING_MOST)
         self._seen: dict[tuple[str, Labels], float] = {}
         self._suspicions = Suspicions()
+        self._suspecting = False
         self._every = agent.config.budget.judge_every
         self.listeners: list[Callable[[JsonObject, int | None, tuple[str, Labels] | None], None]] = []
         """Told of every answer, with its incident and the symptom it was made for."""
@@ -100,8 +103,11 @@ class Casework:
         return heard
 
     def _suspect(self) -> None:
-        """Look into a suspicion when nothing else waits to be looked into."""
-        if self._waiting.empty() and (due := self._suspicions.due(self._agent.clock.monotonic())) is not None:
+        """Look into a suspicion, one at a time, unless much else waits to be looked into."""
+        if self._suspecting or self._waiting.qsize() > BESIDE_MOST:
+            return
+        if (due := self._suspicions.due(self._agent.clock.monotonic())) is not None:
+            self._suspecting = True
             where = " ".join(f"{k}={v}" for k, v in due.labels)
             log.info("suspicion %s %s: looking closer: %s", due.tree, where, due.text)
             self._waiting.put_nowait(Case(due.tree, due.labels, due.text, suspected=True))
@@ -175,6 +181,7 @@ class Casework:
             except Exception:  # one symptom that cannot be looked into must not end the watch over all the others
                 log.exception("symptom %s: looking into it failed", case.tree)
                 self._pass_over(case, "looking into it failed; the agent's log says how")
+            self._suspecting = self._suspecting and not case.suspected
 
     async def _look(self, case: Case) -> JsonObject:
         """One diagnosis: of the process, of the GPU and who is on it, or of the host. A process that is gone may hold a GPU all the

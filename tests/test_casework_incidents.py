@@ -90,6 +90,14 @@ async def test_a_suspicion_that_nothing_proves_is_nobodys_trouble(host: Host, de
     assert not host.work.diagnoses
 
 
+async def test_a_suspicion_does_not_starve_behind_symptoms(host: Host, desk: Desk) -> None:
+    """It stands in the queue like a symptom; one at a time."""
+    host.agent.takes = 30.0
+    host.threads |= {7: 200.0, OWN: 80.0}
+    await host.live(80)
+    assert [request.pid for request, _ in host.agent.asked] == [7, OWN]
+
+
 async def test_what_was_not_looked_into_before_a_restart_is_now(host: Host, desk: Desk) -> None:
     """A kill may come between a symptom and its diagnosis."""
     host.agent.takes = 1000.0
