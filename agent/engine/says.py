@@ -50,6 +50,8 @@ def figure(value: AnswerValue, unit: str = "") -> str:
 
 def _amount(value: float, base: str) -> str:
     if base == "ratio":
+        if 0 < abs(value) < 1e-4:
+            return "under 0.01 %"
         return f"{_short(value * 100)} %"
     if base == "bytes":
         step = 0

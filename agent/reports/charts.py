@@ -86,7 +86,13 @@ def _draw(axes: Any, chart: Chart) -> None:
     axes.xaxis.set_major_locator(locator)
     axes.xaxis.set_major_formatter(ConciseDateFormatter(locator, tz=UTC))
     axes.yaxis.set_major_locator(MaxNLocator(5))
-    axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: _text(amount(float(value) * scale, chart.unit))))
+
+    class Ticks(FuncFormatter):
+        def format_ticks(self, values: Any) -> list[str]:
+            return _ticks([float(value) * scale for value in values], scale, chart.unit)
+
+    ticks = Ticks(lambda value, _: _text(amount(float(value) * scale, chart.unit)))
+    axes.yaxis.set_major_formatter(ticks)
     values = [v / scale for line in chart.lines for v in line.values]
     if values and min(values) >= 0.0 and (min(values) < 0.5 * max(values) or min(values) == max(values)):
         axes.set_ylim(0.0, max(values) * 1.1 or 1.0)
@@ -97,6 +103,17 @@ def _scale(chart: Chart) -> float:
     most = max((abs(v) for line in chart.lines for v in line.values), default=0.0)
     steps = int(math.log(most, 1024)) if chart.unit.startswith("bytes") and most >= 1024 else 0
     return 1024.0 ** min(steps, 4)
+
+
+def _ticks(values: Sequence[float], scale: float, unit: str) -> list[str]:
+    """Labels of an axis: rounded as elsewhere, unless two of them would be alike."""
+    labels = [_text(amount(value, unit)) for value in values]
+    factor, sign = (100.0, " %") if unit == "ratio" else (1.0 / scale, amount(scale, unit).lstrip("0123456789."))
+    for digits in range(4, 12):
+        if len(set(labels)) == len(labels):
+            break
+        labels = [_text(f"{value * factor:.{digits}g}{sign}") for value in values]
+    return labels
 
 
 def _text(text: str) -> str:

@@ -45,6 +45,20 @@ def document(tmp_path_factory: pytest.TempPathFactory) -> Document:
     return case_document.document(told, lambda path: b"<svg xmlns='http://www.w3.org/2000/svg'/>")
 
 
+def test_labels_of_an_axis_differ() -> None:
+    """Rounded figures of a course that moves little would all be alike."""
+    pytest.importorskip("matplotlib")
+    for values, unit in (
+        ((2e9, 2.001e9), "bytes"),
+        ((1.98, 2.02), "cores"),
+        ((100.1, 100.2), "1/second"),
+        ((0.9001, 0.9003), "ratio"),
+    ):
+        drawn = charts.svg(Chart("x", unit, (Line("host", [1.0, 2.0], list(values)),), 0.0, 3.0))
+        ticks = re.findall(r">([\d.]+ ?[A-Za-z%/]+)<", drawn)
+        assert len(ticks) == len(set(ticks)) > 1, ticks
+
+
 def test_what_stands_still_is_a_row_and_no_chart(document: Document, tmp_path: Path) -> None:
     """And a chart ends with what was recorded, however long ago that was."""
     told: Any = case.report(case.of_state(state(CASE), 3), sources(record(tmp_path, [(1.0, {})])), CLOSED + 1e6)
