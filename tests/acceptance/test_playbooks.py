@@ -47,7 +47,7 @@ def test_a_unit_that_leaks_is_restarted_by_the_agent_in_its_own_unit() -> None:
     assert told["slope_before_mib_s"] > 2 > 0.5 > abs(told["slope_after_mib_s"])
     assert told["another_process"]
     assert told["evidence_files"] == 1
-    assert any("is whole" in line for line in told["told"])
+    assert any("records: whole" in line for line in told["told"])
 
 
 @pytest.mark.real
