@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import json
 import logging
 import os
 import sqlite3
@@ -37,7 +36,7 @@ from agent.remedy.playbook import ActionSpec, Playbook, load_playbooks
 from agent.remedy.propose import Key
 from agent.remedy.runner import Remedy
 from agent.store.state import State
-from agent.yamlfile import Node, parse
+from agent.yamlfile import Node, node_of
 
 log = logging.getLogger("anfl.remedy")
 
@@ -211,7 +210,7 @@ def keyring(config: Config) -> Keyring:
 def _converted(kind: Any, given: Mapping[str, Any]) -> dict[str, Any]:
     """Settings as the action's fields take them. WillNot if what was filled in does not fit."""
     problems: list[Problem] = []
-    made = settings(kind, parse(json.dumps(dict(given)), "step"), problems)
+    made = settings(kind, node_of(dict(given), "step"), problems)
     if problems:
         raise WillNot(problems[0].message)
     return made

@@ -22,6 +22,8 @@ from agent.model import ENTITY_ENDED, JsonObject, Target, labels
 from agent.remedy.model import Facts, Run
 from agent.remedy.propose import Key
 
+BLAMED_MOST = 3
+"""So many of those who are to blame for one thing get a proposal each; the limits of the playbook hold for all of them."""
 SEEN_S = 60.0
 """A judgement older than this says nothing of now."""
 
@@ -136,11 +138,13 @@ class View:
         pids = [dict(kept.labels).get("pid") for kept in self._agent.ring.live("process_info")]
         return [pid for pid in pids if pid is not None and self._kin(pid, target)]
 
-    async def culprit(self, cause: JsonObject) -> Target | None:
-        """The first process that is to blame, if the one with its number now is the one that was watched."""
-        pid = next((c["pid"] for c in cause.get("culprits", ()) if c.get("kind") == "process" and c.get("pid")), None)
-        if pid is None:
-            return None
+    async def culprits(self, cause: JsonObject) -> list[Target]:
+        """The first processes that are to blame, where the one with the number now is the one that was watched."""
+        pids = [c["pid"] for c in cause.get("culprits", ()) if c.get("kind") == "process" and c.get("pid")]
+        found = [await self._watched(pid) for pid in list(dict.fromkeys(pids))[:BLAMED_MOST]]
+        return [target for target in found if target is not None]
+
+    async def _watched(self, pid: int) -> Target | None:
         try:
             seen, _ = past.aim(self._agent.ring.at(self._agent.ring.now), pid)
             known = await aside(lambda: targets.process(pid))

@@ -17,7 +17,7 @@ from functools import cache
 from typing import Annotated, Any, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
 
 from agent.errors import Problem, Problems
-from agent.yamlnodes import Node, Scalar, parse
+from agent.yamlnodes import Node, Scalar, node_of, parse
 from agent.yamlunits import parse_bytes, parse_duration, parse_percent
 
 __all__ = [
@@ -32,6 +32,7 @@ __all__ = [
     "fill",
     "key_of",
     "load",
+    "node_of",
     "parse",
     "parse_bytes",
     "parse_duration",

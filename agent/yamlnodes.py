@@ -6,9 +6,10 @@ YAML 1.2: ``on`` and ``1:30`` stay text.
 
 from __future__ import annotations
 
+import json
 import math
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -129,6 +130,18 @@ def parse(text: str, file: str) -> Node:
     if builder.problems:
         raise Problems(builder.problems)
     return builder.root or Node("scalar", source, 1, 1)
+
+
+def node_of(value: Any, name: str) -> Node:
+    """Plain values as if they had been parsed, but by no parser: that reads the disk at each start."""
+    node = Node("scalar", Source(name, ""), 1, 1, plain=not isinstance(value, str))
+    if isinstance(value, Mapping):
+        node.kind, node.pairs = "map", [(node_of(str(key), name), node_of(held, name)) for key, held in value.items()]
+    elif isinstance(value, list | tuple):
+        node.kind, node.items = "list", [node_of(held, name) for held in value]
+    else:
+        node.value, node.raw = value, value if isinstance(value, str) else json.dumps(value)
+    return node
 
 
 def _quick(source: Source) -> _Builder | None:

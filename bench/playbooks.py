@@ -116,9 +116,9 @@ class World:
     async def rest(self, at_work: Set[int]) -> None:
         """Nobody holds incidents open here."""
 
-    async def culprit(self, cause: JsonObject) -> Target | None:
+    async def culprits(self, cause: JsonObject) -> list[Target]:
         """Nobody is asked for."""
-        return None
+        return []
 
     async def call(self, run: Run, kind: str, text: str, link: str = "") -> None:
         """Nobody is there."""

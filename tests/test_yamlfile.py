@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
@@ -8,7 +9,7 @@ import pytest
 
 from agent import yamlnodes
 from agent.errors import Problems
-from agent.yamlfile import Bytes, Seconds, Share, Text, fill, load, parse, parse_bytes, parse_duration, parse_percent
+from agent.yamlfile import Bytes, Node, Seconds, Share, Text, fill, load, node_of, parse, parse_bytes, parse_duration, parse_percent
 
 
 @dataclass(frozen=True)
@@ -132,3 +133,15 @@ def test_units_refuse_nonsense() -> None:
     for parse_one, bad in ((parse_duration, "5x"), (parse_duration, "nan"), (parse_bytes, "2GX"), (parse_percent, "half")):
         with pytest.raises(ValueError, match=r"expected|negative"):
             parse_one(bad)
+
+
+def test_plain_values_become_the_nodes_that_parsing_them_would_make() -> None:
+    """Without a parser; texts stay texts, whatever they look like."""
+    given = {"a": [1, 2.5, True, None, "7", "30s", ""], "b": {"c": "${x}: {y}", "d": []}}
+    made, parsed = node_of(given, "x"), parse(json.dumps(given), "x")
+    assert made.plainly() == parsed.plainly() == given
+
+    def seen(node: Node) -> Any:
+        return (node.kind, node.raw, node.plain, [(k.raw, seen(v)) for k, v in node.pairs], [seen(i) for i in node.items])
+
+    assert seen(made)[3:] == seen(parsed)[3:]

@@ -50,8 +50,8 @@ class Sight(Protocol):
         """Work goes on on these incidents and on no other: an end that was not kept must not hold one open for ever."""
         ...
 
-    async def culprit(self, cause: JsonObject) -> Target | None:
-        """The process a cause blames, if it is sure to be there still."""
+    async def culprits(self, cause: JsonObject) -> list[Target]:
+        """The processes a cause blames, worst first, as far as they are sure to be there still."""
         ...
 
     async def call(self, run: Run, kind: Literal["asked", "given_up"], text: str, link: str = "") -> None:

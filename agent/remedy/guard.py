@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from fnmatch import fnmatchcase
 
 from agent.model import Target
-from agent.remedy.model import ACTING, Decision, Facts, House, Run, Tally
+from agent.remedy.model import Decision, Facts, House, Run, Tally
 from agent.remedy.playbook import Playbook, Who
 
 BREAKER_WINDOW_S = 3600.0
@@ -152,7 +152,7 @@ def _often(playbook: Playbook, run: Run, facts: Facts, tally: Tally) -> Iterator
         yield f"{tally.attempts_in_incident} attempts in incident {run.incident}, {limits.attempts_per_incident} are allowed"
     if tally.last_end is not None and facts.now - tally.last_end < limits.cooldown:
         yield f"the last one ended {facts.now - tally.last_end:.0f} s ago, the cool-down is {limits.cooldown:.0f} s"
-    others = [r for r in tally.running if r.id != run.id and r.phase in ACTING and not r.quiet]
+    others = [r for r in tally.running if r.id != run.id and not r.quiet]
     if any((r.group, r.kin) == (run.group, run.kin) for r in others):
         yield "the same kind of action is under way for this target"
     elif others and playbook.class_ in ("disruptive", "destructive"):

@@ -125,9 +125,10 @@ class Outcome:
         if playbook is None or following is None or playbook.verify.on_fail != "next":
             return False
         cause: JsonObject | None = next((c for c in self._sight.told(run).get("causes", ()) if c["id"] == run.cause), None)
-        target = await self._proposer.target(following, cause) if cause is not None else None
-        if cause is None or target is None:
+        targets = await self._proposer.targets(following, cause) if cause is not None else []
+        if cause is None or not targets:
             return False
+        target = next((t for t in targets if t.pid == run.target.pid), targets[0])
         proposal = self._proposer.run(following, cause, run.incident, run.key, target, run.rung + 1)
         if await self._proposer.propose(proposal) is not None:
             return True

@@ -37,7 +37,7 @@ class Proposer:
         """Propose what may help against the roots of a diagnosis; the new runs."""
         made = []
         for cause in diagnosis["causes"]:
-            able = [(one, target) async for one, target in self._able(cause)]
+            able = [(one, target) for one in self._playbooks.values() for target in await self._wanted(one, cause)]
             later = {name for one, target in able if guard.suits(one, target) for name in self._rungs_above(one)}
             for one, target in able:
                 if one.id not in later:
@@ -45,10 +45,8 @@ class Proposer:
                     made += [run] if run is not None else []
         return made
 
-    async def _able(self, cause: JsonObject) -> Any:
-        for one in self._playbooks.values():
-            if cause["id"] in one.needs.causes and (target := await self.target(one, cause)) is not None:
-                yield one, target
+    async def _wanted(self, one: Playbook, cause: JsonObject) -> list[Target]:
+        return await self.targets(one, cause) if cause["id"] in one.needs.causes else []
 
     def _rungs_above(self, one: Playbook) -> Iterator[str]:
         """They wait until what is below did not help."""
@@ -57,9 +55,9 @@ class Proposer:
             yield above.id
             above = self._playbooks.get(above.next) if above.next else None
 
-    async def target(self, playbook: Playbook, cause: JsonObject) -> Target | None:
-        """Whom a playbook would act on for a cause; None if nobody is to blame, or it is not sure to be the same by now."""
-        return await self._sight.culprit(cause) if playbook.target.who == "culprit" else sufferer(cause)
+    async def targets(self, playbook: Playbook, cause: JsonObject) -> list[Target]:
+        """Whom a playbook would act on for a cause, each by itself; nobody if none is to blame, or sure to be the same by now."""
+        return await self._sight.culprits(cause) if playbook.target.who == "culprit" else [sufferer(cause)]
 
     async def propose(self, proposal: Run) -> Run | None:
         """Keep a proposal, unless it is there, was just made, a person said no to it, or there are too many."""

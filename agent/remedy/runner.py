@@ -11,6 +11,7 @@ import contextlib
 import logging
 import sqlite3
 from collections.abc import Mapping
+from dataclasses import replace
 from datetime import UTC, datetime
 
 from agent.errors import AgentError
@@ -121,10 +122,10 @@ class Remedy:
     async def weigh(self, name: str, cause: JsonObject, incident: int, key: Key) -> tuple[str, Decision]:
         """What a playbook would do about a cause, and whether it might: asked by a person, nothing is kept."""
         playbook = self.playbooks[name]
-        target = await self._proposer.target(playbook, cause)
-        if target is None:
+        targets = await self._proposer.targets(playbook, cause)
+        if not targets:
             return "nothing", Decision(False, (f"nobody is known to be to blame for {cause['id']}, or not any more",))
-        run = self._proposer.run(playbook, cause, incident, key, target)
+        run = self._proposer.run(playbook, cause, incident, key, targets[0])
         plan, decision = await self._decided(run, playbook, await self._sight.facts(run, run.created))
         if cause["id"] not in playbook.needs.causes:
             return plan, Decision(False, (f"it is not for {cause['id']}", *decision.reasons))
@@ -132,9 +133,14 @@ class Remedy:
 
     async def _decided(self, run: Run, playbook: Playbook, facts: Facts) -> tuple[str, Decision]:
         """What it would do, and whether: the same in every mode."""
-        decision = await self._state.read(
-            lambda at: guard.decide(playbook, run, facts, tables.tally(at, run, facts.now), self.carrier.house(at, facts.now))
-        )
+
+        def decide(at: sqlite3.Connection) -> Decision:
+            tally, house = tables.tally(at, run, facts.now), self.carrier.house(at, facts.now)
+            if run.mode == "dry-run" and not house.tripped:  # what it would have done by now would have opened it
+                house = replace(house, tripped=guard.breaker(tally))
+            return guard.decide(playbook, run, facts, tally, house)
+
+        decision = await self._state.read(decide)
         try:
             return self.plan(run), decision
         except AgentError as error:
@@ -203,7 +209,7 @@ class Remedy:
         if not decision.go:
             await self.carrier.move(run, Phase.DENIED, "guard", reason="; ".join(decision.reasons))
         elif mode == "dry-run":
-            await self.carrier.move(run, Phase.WOULD, "guard", reason=plan)
+            await self.carrier.move(run, Phase.WOULD, "guard", reason=plan, verify_until=facts.now + playbook.verify.settle)
         elif mode == "auto":
             await self.carrier.move(run, Phase.APPROVED, "policy", reason="mode: auto")
             self.wake.set()

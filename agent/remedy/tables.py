@@ -183,25 +183,39 @@ def prune(to: sqlite3.Connection, now: float) -> None:
 
 
 def tally(at: sqlite3.Connection, run: Run, now: float) -> Tally:
-    """What the guard must know of the past, read in the transaction in which it decides."""
+    """What the guard must know of the past, read in the transaction in which it decides.
+
+    For a dry run what it would have done counts as if it had: it would have taken at least the time that success must last.
+    """
+    dry = run.mode == "dry-run"
+    begun = f"CASE WHEN {int(dry)} AND phase = 'would' THEN updated ELSE reserved_at END"
     mine = at.execute(
-        "SELECT reserved_at, phase, updated FROM runs WHERE grp = ? AND kin = ? AND reserved_at IS NOT NULL ORDER BY reserved_at",
+        f"SELECT {begun}, phase, updated, json_extract(body, '$.verify_until') FROM runs WHERE grp = ? AND kin = ?"
+        f" AND {begun} IS NOT NULL ORDER BY 1",
         (run.group, run.kin),
     ).fetchall()
-    ends = [updated for _, phase, updated in mine if Phase(phase) in OVER]
+    over = [(until or updated) if phase == Phase.WOULD else updated for _, phase, updated, until in mine if Phase(phase) in OVER]
+    ends = [end for end in over if end <= now or not dry]
     in_incident = at.execute(
-        "SELECT count(*) FROM runs WHERE grp = ? AND incident = ? AND reserved_at IS NOT NULL", (run.group, run.incident)
+        f"SELECT count(*) FROM runs WHERE grp = ? AND incident = ? AND {begun} IS NOT NULL", (run.group, run.incident)
     ).fetchone()[0]
     since = _reset_at(at, now - BREAKER_WINDOW_S)
-    counted = "SELECT count(*) FROM runs WHERE reserved_at > ? AND json_extract(body, '$.quiet') IS NOT 1"
+    counted = f"SELECT count(*) FROM runs WHERE {begun} > ? AND json_extract(body, '$.quiet') IS NOT 1"
     acted = at.execute(counted, (since,)).fetchone()[0]
     failed = at.execute(f"{counted} AND phase IN (?, ?)", (since, Phase.FAILED, Phase.ESCALATED)).fetchone()[0]
     proposed = at.execute(
         "SELECT count(DISTINCT incident) FROM runs WHERE created > ? AND phase != ?", (now - STORM_WINDOW_S, Phase.DENIED)
     ).fetchone()[0]
-    return Tally(
-        tuple(at_ for at_, _, _ in mine), max(ends, default=None), in_incident, tuple(runs(at, ACTING)), acted, failed, proposed
+    running = runs(at, ACTING) + (_would_run(at, now) if dry else [])
+    return Tally(tuple(row[0] for row in mine), max(ends, default=None), in_incident, tuple(running), acted, failed, proposed)
+
+
+def _would_run(at: sqlite3.Connection, now: float) -> list[Run]:
+    rows = at.execute(
+        "SELECT id, phase, updated, body FROM runs WHERE phase = ? AND json_extract(body, '$.verify_until') > ? ORDER BY id",
+        (Phase.WOULD, now),
     )
+    return [_run(row) for row in rows.fetchall()]
 
 
 def switches(at: sqlite3.Connection) -> dict[str, JsonObject]:

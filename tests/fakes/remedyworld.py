@@ -53,6 +53,7 @@ class World:
     noted: list[tuple[int, bool]] = field(default_factory=list)
     called: list[tuple[int, str, str]] = field(default_factory=list)
     blamed: Target | None = None
+    blamed_too: list[Target] = field(default_factory=list)
     permits: Any = None
     links: list[str] = field(default_factory=list)
     at_work: set[int] = field(default_factory=set)
@@ -69,8 +70,8 @@ class World:
     async def rest(self, at_work: Set[int]) -> None:
         self.at_work = set(at_work)
 
-    async def culprit(self, cause: JsonObject) -> Target | None:
-        return self.blamed
+    async def culprits(self, cause: JsonObject) -> list[Target]:
+        return [*([self.blamed] if self.blamed is not None else []), *self.blamed_too]
 
     async def call(self, run: Run, kind: str, text: str, link: str = "") -> None:
         self.called.append((run.incident, kind, text))

@@ -70,3 +70,17 @@ async def test_nobody_is_asked_about_what_the_guard_refuses(start: Start) -> Non
     await agent.remedy.diagnosed(DIAGNOSIS, 5, KEY)
     await agent.live(20)
     assert (await agent.phases(), agent.world.called) == (["denied"], [])
+
+
+async def test_each_of_several_who_are_to_blame_gets_a_proposal_and_they_share_the_limits(start: Start) -> None:
+    """One after the other; the attempts of the incident hold for all of them."""
+    book = CALM.replace("target: {", "target: {who: culprit, ").replace("next: recycle\n", "limits: {attempts_per_incident: 2}\n")
+    agent = await start("auto", book.replace('unit: "svc@*"', 'unit: "*"'))
+    agent.world.blamed = NEIGHBOUR
+    agent.world.blamed_too = [replace(NEIGHBOUR, pid=100 + n, unit=f"n{n}.service") for n in range(2)]
+    agent.world.good = True
+    await agent.remedy.diagnosed(DIAGNOSIS, 5, KEY)
+    await agent.live(60)
+    runs = await agent.runs()
+    assert [(r.target.pid, str(r.phase)) for r in runs] == [(99, "verified"), (100, "verified"), (101, "cancelled")]
+    assert "2 attempts in incident 5" in runs[-1].reason
