@@ -11,7 +11,7 @@ import pytest
 from agent.drill.kept import furnish, room
 
 REPO = Path(__file__).resolve().parents[2]
-LIMIT_S = 150.0
+LIMIT_S = 300.0
 
 
 def test_every_drill_gets_a_folder_of_its_own_that_only_its_owner_may_enter(tmp_path: Path) -> None:
