@@ -10,6 +10,8 @@ from collections.abc import Iterable
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
+from agent.host.nvml_driver import SIMULATED_PROC
+
 FILE = "gpus.json"
 FORM = 1
 
@@ -26,9 +28,13 @@ class Known:
 
 
 class Seen:
-    """What was seen, in a small file of the state folder; without one (or where it cannot be written) for the agent's life only."""
+    """What was seen, in a small file of the state folder; without one (or where it cannot be written) for the agent's life only.
+
+    Simulated GPUs are remembered beside their simulator: they were never this host's, and none of them is missing here.
+    """
 
     def __init__(self, folder: str = "") -> None:
+        folder = os.path.dirname(os.environ.get(SIMULATED_PROC, "")) or folder
         self._path = os.path.join(folder, FILE) if folder else ""
         self.most = 0
         self.gpus: dict[str, Known] = {}

@@ -21,6 +21,8 @@ from agent.sim.statefile import MOST_GPUS, State
 from agent.sim.verbs import clear, inject
 
 DRIVER = "580.95.05"
+SEEN = "gpus.json"
+"""What an agent remembers of these GPUs, in the folder beside the state; new GPUs begin without a past."""
 
 
 class GpuSim:
@@ -41,6 +43,7 @@ class GpuSim:
         sim.path.parent.mkdir(parents=True, exist_ok=True)
         with Board(sim.path) as page:
             page.forget()
+        (sim.proc.parent / SEEN).unlink(missing_ok=True)
         sim.write(
             {
                 "schema": statefile.SCHEMA,

@@ -175,6 +175,15 @@ def test_the_most_ever_seen_outlives_the_agent(tmp_path: Path) -> None:
     assert seen.gpus["GPU-0"].links == {0, 1}
 
 
+def test_simulated_gpus_are_not_the_hosts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """They are remembered beside their simulator: none of them is missing on the host when it is gone."""
+    monkeypatch.setenv("ANFL_SIM_PROC", str(tmp_path / "gpu.json.d" / "proc"))
+    Seen(str(tmp_path / "state")).note(GPUS)
+    assert Seen(str(tmp_path / "elsewhere")).most == 3
+    monkeypatch.delenv("ANFL_SIM_PROC")
+    assert Seen(str(tmp_path / "state")).most == 0
+
+
 def test_an_exchanged_gpu_is_not_missed(tmp_path: Path) -> None:
     """Where the number is right again, those that are there are the host's."""
     seen = Seen(str(tmp_path))
