@@ -70,9 +70,8 @@ def ours(folder: Path, seconds: int) -> dict[str, float]:
         ring.add(START + t, items)
         if t % int(FLUSH_S) == int(FLUSH_S) - 1:
             began = turned = cpu()
-            frame = None
-            for frame in recorder.gathering(START + t):  # the agent's loop turns after each step
-                worst, turned = max(worst, cpu() - turned), cpu()
+            for step in recorder.gathering(START + t):  # the agent's loop turns after each
+                worst, turned, frame = max(worst, cpu() - turned), cpu(), step
             assert frame is not None
             recorder.write(frame)
             spent += cpu() - began
