@@ -99,6 +99,7 @@ class Watched:
         self.ledger = Ledger()
         self.router = Router(SETTINGS, (RECEIVER,), "h")
         self.turn = 0
+        self.begin = 0.0
 
     def tick(self, now: float, items: Iterable[Item]) -> None:
         """One second: samples, and every fifth second a round."""
@@ -109,6 +110,7 @@ class Watched:
     def round(self, now: float) -> None:
         """As casework, desk and courier do it, one after the other."""
         self.turn += 1
+        self.begin = self.begin or now
         view = self.ring.at(now)
         self.state, changes = judge(self.rules, view, self.state, cache=self.cache, turn=self.turn)
         heard = self.suspicions.sift(self.rules, changes)
@@ -174,11 +176,11 @@ class Watched:
         """What the courier would send now is taken as arrived."""
         if not self.alerts:
             return
-        at = Context(now, "h", SETTINGS, self.router, started=BEGIN)
+        at = Context(now, "h", SETTINGS, self.router, started=self.begin)
         made = plan(pipeline(self.alerts.values(), at), self.ledger, {"chat": (Address("chat", RECEIVER),)}, at)
         for draft in made.drafts:
             self.figures.pages += 1
-            self.figures.told += [f"{(now - BEGIN) / 3600:.2f} h {draft.reason.word}: {i.alert.title}" for i in draft.items]
+            self.figures.told += [f"{(now - self.begin) / 3600:.2f} h {draft.reason.word}: {i.alert.title}" for i in draft.items]
             known = self.ledger.told.setdefault(draft.group, {}).setdefault(draft.address.name, {})
             known |= {mark.alert: mark for mark in draft.marks}
             self.ledger.last[draft.group, draft.address.name] = now
