@@ -16,7 +16,7 @@ from agent.store.unframe import Key
 RECORD_S = 100.0
 BLOCK_S = 300.0
 """Longer ones save another tenth and make reading one moment three times as long (bench/recorder.py)."""
-LEVEL = 3
+LEVEL = 5
 
 
 class Rewriting:
