@@ -36,7 +36,7 @@ causes:
     """
 tree: busy_fast
 each: [pid]
-symptom: {when: "process_threads > 60 and process_threads < 100", clear: "process_threads < 50", for: 10s, suspicion: [busy.threads]}
+symptom: {when: "process_threads > 60 and process_threads < 99", clear: "process_threads < 50", for: 10s, suspicion: [busy.threads]}
 checks: []
 causes: {}
 """,

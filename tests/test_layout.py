@@ -71,7 +71,6 @@ ACROSS = {
     "actions/test_processes.py",
     "actions/test_real_effects.py",
     "actions/test_kubectl_real.py",
-    "actions/test_kubectl_real.py",
     "actions/test_slurm_real.py",
     "remedy/test_dry_run.py",
     "actions/test_programs.py",
