@@ -213,7 +213,9 @@ def causes() -> str:
         each = ", ".join(tree.each) if tree.each else "the host"
         parts += [f"## {tree.tree}", f"Judged for each: {each}. SOP: {', '.join(tree.sop) or '–'}."]
         if not tree.causes:
-            parts.append("Names no cause of its own: a suspicion, told only if the look it sets off proves a cause of another tree.")
+            parts.append(
+                "Names no cause of its own: a suspicion, told only if the look it sets off proves a cause of another tree."
+            )
             continue
         rows = []
         for key, cause in tree.causes.items():
