@@ -7,6 +7,7 @@ import json
 import logging
 import os
 import random
+import select
 import signal
 import sqlite3
 import tempfile
@@ -48,11 +49,16 @@ def kills(count: int, seed: int) -> dict[str, Any]:
         caught: Counter[str] = Counter()
         began = time.monotonic()
         try:
-            for _ in range(count):
-                worker = forked(lambda: asyncio.run(_work(folder, server.port)))
+            for number in range(count):
+                heard, says = os.pipe()
+                worker = forked(lambda up=says: asyncio.run(_work(folder, server.port, up=up)))  # type: ignore[misc]
+                if number % 3:  # the others are killed while they start, on a busy machine
+                    select.select([heard], [], [], 10.0)
                 time.sleep(chance.uniform(0.03, 0.2))
                 os.kill(worker, signal.SIGKILL)
                 os.waitpid(worker, 0)
+                os.close(heard)
+                os.close(says)
                 caught.update(_rows(folder))
             last = forked(lambda: asyncio.run(_work(folder, server.port, finish=True)))
             _, status = os.waitpid(last, 0)
@@ -128,8 +134,11 @@ async def _receive(server: Server, path: str) -> None:
         out.write('{"failed": 1}\n')
 
 
-async def _work(folder: str, port: int, finish: bool = False) -> None:
-    """The agent: incidents begin and end all the time, and are told. With ``finish`` all end, and all is told."""
+async def _work(folder: str, port: int, finish: bool = False, up: int = -1) -> None:
+    """The agent: incidents begin and end all the time, and are told. With ``finish`` all end, and all is told.
+
+    Through the pipe ``up`` it says that it is at work.
+    """
     logging.disable(logging.ERROR)
     courier.LOOK_LEAST_S = 0.01  # as many turns of the loop as a short life can hold
     state = state_of(f"{folder}/state.db")
@@ -139,6 +148,7 @@ async def _work(folder: str, port: int, finish: bool = False) -> None:
             await _end_all(state, work)
             return
         number = await state.read(tables.last_id)
+        os.write(up, b".")
         while True:
             await asyncio.sleep(random.uniform(0.0, 0.03))
             if len(work.courier.outbox.ledger.alerts) > MOST_OPEN:  # past two hundred groups a storm would be told by number

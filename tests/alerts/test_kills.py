@@ -20,7 +20,7 @@ def test_fifty_kills_lose_nothing_and_every_copy_has_its_first_one_s_id() -> Non
     )
     said = json.loads(done.stdout)
     assert said["finished"], done.stderr
-    assert said["incidents"] > 0  # how many there are depends on how busy the machine is
+    assert said["incidents"] > 20
     assert said["killed_with_messages"].get("leased", 0) > 0
     zeros = ("lost_begins", "lost_ends", "copies_with_another_id", "ends_before_begins", "messages_that_only_count")
     assert {name: said[name] for name in zeros} == dict.fromkeys(zeros, 0)
