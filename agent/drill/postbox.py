@@ -7,7 +7,7 @@ import contextlib
 import json
 import os
 import time
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Collection, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -40,12 +40,12 @@ class Postbox:
         self._new = asyncio.Event()
         self._tasks: set[asyncio.Task[None]] = set()
 
-    async def wait(self, cause: str, pid: int | None, seconds: float) -> Told | None:
-        """The first message that tells of a cause ("": of anything) on a target, at most so many seconds from now."""
+    async def wait(self, causes: Collection[str], pid: int | None, seconds: float) -> Told | None:
+        """The first message that tells of one of these causes (none: of anything) on a target, at most so many seconds from now."""
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(seconds):
                 while True:
-                    firing = (t for t in self.told if cause in ("", t.cause) and t.status == "firing")
+                    firing = (t for t in self.told if (not causes or t.cause in causes) and t.status == "firing")
                     found = next((t for t in firing if about(t.pid, pid)), None)
                     if found is not None:
                         return found

@@ -31,9 +31,9 @@ Diagnose = Callable[[list[str], Mapping[str, str]], Awaitable[dict[str, Any]]]
 
 Progress = Callable[[str], None]
 
-Alarm = Callable[[str, int | None], Awaitable[Told | float]]
-"""Waits until the running agent has told of a cause ("": of anything) on a target by itself: what was delivered, or how long it was
-waited for."""
+Alarm = Callable[[tuple[str, ...], int | None], Awaitable[Told | float]]
+"""Waits until the running agent has told of one of these causes (none: of anything) on a target by itself: what was delivered, or
+how long it was waited for."""
 
 Watchman = Callable[[str, Mapping[str, str]], contextlib.AbstractAsyncContextManager[Alarm | None]]
 """Keeps an agent running on that configuration file, with these variables in its environment (daemon mode). Without an alarm it is
@@ -177,7 +177,8 @@ async def _examine(
 ) -> CaseResult:
     case, began = variant.case, time.monotonic()
     subject = [] if patient.target is None else ["--pid", str(patient.target)]
-    told = await alarm(case.expect.cause if case.expect else "", patient.target) if alarm else None
+    right = (case.expect.cause, *case.expect.accept) if case.expect and not case.control else ()
+    told = await alarm(right, patient.target) if alarm else None
     if case.control and told is not None:
         if isinstance(told, Told) or patient.running.rc is not None:
             return _watched(variant, told, time.monotonic() - began)

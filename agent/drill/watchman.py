@@ -52,11 +52,11 @@ async def running(config: str, env: Mapping[str, str]) -> AsyncIterator[Alarm]:
             await _until_up(daemon, socket)
             await asyncio.sleep(HISTORY_S)
 
-            async def alarm(cause: str, pid: int | None) -> Told | float:
-                if not cause:
-                    return await box.wait("", pid, SILENT_S) or SILENT_S
-                due = await aside(lambda: patience(cause))
-                told = await box.wait(cause, pid, due + LATE_S)
+            async def alarm(causes: tuple[str, ...], pid: int | None) -> Told | float:
+                if not causes:
+                    return await box.wait((), pid, SILENT_S) or SILENT_S
+                due = await aside(lambda: max(map(patience, causes)))
+                told = await box.wait(causes, pid, due + LATE_S)
                 return due + LATE_S if told is None else await aside(lambda: _with_diagnosis(socket, replace(told, due=due)))
 
             yield alarm

@@ -34,7 +34,7 @@ async def send(url: str, **more: Any) -> None:
 async def test_the_expected_cause_on_the_target_is_waited_for() -> None:
     """Other causes, and ends, are not what is waited for."""
     async with postbox() as (box, url):
-        waiting = asyncio.ensure_future(box.wait("memory.python-leak", None, 20))
+        waiting = asyncio.ensure_future(box.wait(("memory.python-leak",), None, 20))
         await send(url, cause="memory.other")
         await send(url, status="resolved", closed=1.0)
         assert not waiting.done()
@@ -44,13 +44,25 @@ async def test_the_expected_cause_on_the_target_is_waited_for() -> None:
     assert (found.culprit, found.command) == ("/srv/app.py:42 in remember 93%", "anfl-agent incidents show 7")
 
 
+async def test_another_cause_that_counts_as_right_is_the_expected_one_too() -> None:
+    """A fault may have two right names, and the agent tells of one."""
+    async with postbox() as (box, url):
+        waiting = asyncio.ensure_future(box.wait(("latency.disk-io", "memory.other"), None, 20))
+        await send(url)
+        assert not waiting.done()
+        await send(url, cause="memory.other")
+        found = await waiting
+    assert found is not None
+    assert found.cause == "memory.other"
+
+
 async def test_anything_that_is_told_can_be_waited_for() -> None:
     """Of a healthy workload nothing may be told."""
     async with postbox() as (box, url):
         await send(url, status="resolved", closed=1.0)
-        assert await box.wait("", None, 0.1) is None
+        assert await box.wait((), None, 0.1) is None
         await send(url, cause="memory.other")
-        found = await box.wait("", None, 20)
+        found = await box.wait((), None, 20)
     assert found is not None
     assert found.cause == "memory.other"
 
@@ -62,7 +74,7 @@ async def test_one_that_never_comes_is_none() -> None:
         _, writer = await asyncio.open_connection("127.0.0.1", port)
         writer.write(b"POST / HTTP/1.1\r\nContent-Length: 2\r\n\r\n[]")
         await writer.drain()
-        assert await box.wait("memory.python-leak", None, 0.1) is None
+        assert await box.wait(("memory.python-leak",), None, 0.1) is None
         writer.close()
 
 
