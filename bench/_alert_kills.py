@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import logging
 import os
@@ -53,7 +54,9 @@ def kills(count: int, seed: int) -> dict[str, Any]:
                 heard, says = os.pipe()
                 worker = forked(lambda up=says: asyncio.run(_work(folder, server.port, up=up)))  # type: ignore[misc]
                 if number % 3:  # the others are killed while they start, on a busy machine
-                    select.select([heard], [], [], 10.0)
+                    up = select.poll()
+                    up.register(heard, select.POLLIN)
+                    up.poll(10_000)
                 time.sleep(chance.uniform(0.03, 0.2))
                 os.kill(worker, signal.SIGKILL)
                 os.waitpid(worker, 0)
@@ -73,7 +76,7 @@ def kills(count: int, seed: int) -> dict[str, Any]:
 
 def _judge(folder: str, told: list[dict[str, Any]], caught: dict[str, int]) -> dict[str, Any]:
     """Compare what was committed with what arrived."""
-    with sqlite3.connect(f"{folder}/state.db") as at:
+    with contextlib.closing(sqlite3.connect(f"{folder}/state.db")) as at:
         committed = [i for (i,) in at.execute("SELECT id FROM incidents")]
     events: dict[tuple[int, str], list[str]] = {}
     for one in told:
@@ -184,7 +187,7 @@ async def _waits(state: Any, work: Any) -> bool:
 def _rows(folder: str) -> Counter[str]:
     """In what states messages were when the agent was killed."""
     try:
-        with sqlite3.connect(f"{folder}/state.db") as at:
+        with contextlib.closing(sqlite3.connect(f"{folder}/state.db")) as at:
             found = at.execute("SELECT state, count(*) FROM alert_outbox WHERE state != 'done' GROUP BY state")
             return Counter({state: 1 for state, count in found if count})
     except sqlite3.Error:  # killed before there were tables
