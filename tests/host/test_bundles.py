@@ -14,6 +14,12 @@ from agent.errors import Unavailable
 from agent.host import bundles
 
 
+@pytest.fixture(autouse=True)
+def no_others(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What other agents of this host have is left out here."""
+    monkeypatch.setattr(bundles, "host_state", lambda: str(tmp_path / "none"))
+
+
 def test_our_own_minor_is_made_from_our_own_packages(tmp_path: Path) -> None:
     """No network, no pip."""
     folder = bundles.find(str(tmp_path), bundles.own_minor())
@@ -32,9 +38,8 @@ def test_a_process_that_was_looked_at_makes_its_bundle_all_the_same(tmp_path: Pa
     assert os.path.exists(bundles.injector(bundles.find(str(tmp_path), bundles.own_minor())))
 
 
-def test_a_minor_without_a_bundle_is_missing_with_the_mend(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Only doctor fetches anything; what other agents of this user have is left out here."""
-    monkeypatch.setattr(bundles, "host_state", lambda: str(tmp_path / "none"))
+def test_a_minor_without_a_bundle_is_missing_with_the_mend(tmp_path: Path) -> None:
+    """Only doctor fetches anything."""
     other = next(minor for minor in bundles.MINORS if minor != bundles.own_minor())
     assert other in bundles.missing(str(tmp_path))
     with pytest.raises(Unavailable, match=other) as told:
