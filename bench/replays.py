@@ -1,9 +1,10 @@
 """Every public drill recorded by a running agent, then lived again from the recording under a copy of the rules kept elsewhere.
 
-    python bench/replays.py [--keep DIR] [--case ID ...] [--for 6s] [--limit 240] [--hold-only | --replay-only] [--json FILE]
+    python bench/replays.py [--told] [--keep DIR] [--case ID ...] [--hold-only | --replay-only] [--json FILE] ...
 
-The agent is a process of its own and watches from before the fault; it is asked once, and looks by itself into what fires. Then
-``anfl-agent replay`` must give the answers again: causes, confidences, culprits, what every check said and with which figures.
+The agent is a process of its own and watches from before the fault; it is asked once, and looks by itself into what fires. With
+``--told`` it is not asked: it must tell of the fault by itself, as a drill in daemon mode has it; ``told`` is how long that took.
+Then ``anfl-agent replay`` must give the answers again: causes, confidences, culprits, what every check said and with which figures.
 ``asked`` and ``symptoms`` are the answers given live that a replay gives in the same words, of all that were given. What was held
 once stays in ``--keep``: a run that was broken off goes on there, and a changed replay is tried on the same recordings.
 """
@@ -30,7 +31,7 @@ from agent import data, replay
 from agent.drill import oneshot, watchman
 from agent.drill.case import Case
 from agent.drill.read import read_cases
-from agent.drill.runner import Alarm, run_drills
+from agent.drill.runner import Alarm, Watchman, run_drills
 from agent.sim.script import GpuSimulator
 from agent.store.recording import Recording
 
@@ -48,11 +49,17 @@ class Row:
     asked: tuple[int, int] = (0, 0)
     symptoms: tuple[int, int] = (0, 0)
     differs: tuple[str, ...] = ()
+    told: float | None = None
+
+    @property
+    def given(self) -> bool:
+        """Whether anything was answered."""
+        return self.asked[1] + self.symptoms[1] > 0
 
     @property
     def same(self) -> bool:
         """Whether something was answered, and all of it again."""
-        return self.asked[1] > 0 and not self.differs and self.asked[0] == self.asked[1] and self.symptoms[0] == self.symptoms[1]
+        return self.given and not self.differs and self.asked[0] == self.asked[1] and self.symptoms[0] == self.symptoms[1]
 
 
 @contextlib.asynccontextmanager
@@ -62,7 +69,7 @@ async def asked_at_once(config: str, env: Mapping[str, str]) -> AsyncIterator[Al
         yield None
 
 
-async def hold(case: Case, keep: Path, limit: float, baseline: dict[str, Any]) -> None:
+async def hold(case: Case, keep: Path, limit: float, baseline: dict[str, Any], watched: Watchman) -> None:
     """Hold one drill and keep what was recorded; the host's baseline is asked for once."""
 
     async def diagnose(args: list[str], env: Mapping[str, str]) -> dict[str, Any]:
@@ -78,7 +85,7 @@ async def hold(case: Case, keep: Path, limit: float, baseline: dict[str, Any]) -
     with contextlib.suppress(TimeoutError):
         async with asyncio.timeout(limit):
             report = await run_drills(
-                [case], diagnose=diagnose, progress=say, mode="daemon", watchman=asked_at_once, simulator=GpuSimulator(), keep=keep
+                [case], diagnose=diagnose, progress=say, mode="daemon", watchman=watched, simulator=GpuSimulator(), keep=keep
             )
             drill = report.results[0].as_json()
     (keep / f"{case.id}.json").write_text(json.dumps(drill), "utf-8")
@@ -101,9 +108,9 @@ def rules_elsewhere() -> Iterator[Path]:
 def played(case: str, keep: Path, rules: Path) -> Row:
     """The table's row of a drill that was held."""
     drill = json.loads((keep / f"{case}.json").read_text("utf-8"))
-    known = (case, drill["status"], drill["why"])
+    known, told = (case, drill["status"], drill["why"]), drill.get("alert_seconds")
     if not drill["kept"]:
-        return Row(*known)
+        return Row(*known, told=told)
     recording, config = Path(drill["kept"]) / "state" / "recording", Path(drill["kept"]) / "config.yaml"
     argv = [sys.executable, "-m", "agent", "--config", str(config), "replay", str(recording), "--rules", str(rules), "--json", "-q"]
     done = subprocess.run(argv, capture_output=True, text=True, timeout=REPLAY_LIMIT_S)
@@ -111,7 +118,7 @@ def played(case: str, keep: Path, rules: Path) -> Row:
         said = json.loads(done.stdout)
         again, fired = said["asked"], [f for f in said["findings"] if f["agrees_with_live"] is not None]
     except (ValueError, LookupError):
-        return Row(*known, differs=(f"replay ended with {done.returncode}: {done.stderr.strip()[-200:]}",))
+        return Row(*known, differs=(f"replay ended with {done.returncode}: {done.stderr.strip()[-200:]}",), told=told)
     given = replay.Told.of(Recording(str(recording)), *EVER).answers
     symptoms = sum(bool(answer.asked.symptom) for answer in given)
     differs = [text for f in (*again, *fired) if not f["agrees_with_live"] for text in difference(f)]
@@ -121,6 +128,7 @@ def played(case: str, keep: Path, rules: Path) -> Row:
         (sum(f["agrees_with_live"] is True for f in again), len(given) - symptoms),
         (sum(f["agrees_with_live"] is True for f in fired), symptoms),
         (*missing, *differs),
+        told,
     )
 
 
@@ -146,13 +154,14 @@ def difference(finding: Mapping[str, Any]) -> list[str]:
 
 def table(rows: list[Row]) -> str:
     """As a page shows it."""
-    lines = ["| drill | held | asked | symptoms | same |", "| --- | --- | --- | --- | --- |"]
+    lines = ["| drill | held | told after, s | asked | symptoms | same |", "| --- | --- | --- | --- | --- | --- |"]
     for row in rows:
         counts = [f"{again} of {given}" if given else "–" for again, given in (row.asked, row.symptoms)]
+        told = "–" if row.told is None else f"{row.told:.0f}"
         lines.append(
-            f"| {row.case} | {row.drill} | {' | '.join(counts)} | {'yes' if row.same else 'no' if row.asked[1] else '–'} |"
+            f"| {row.case} | {row.drill} | {told} | {' | '.join(counts)} | {'yes' if row.same else 'no' if row.given else '–'} |"
         )
-    held = [row for row in rows if row.asked[1]]
+    held = [row for row in rows if row.given]
     lines += ["", f"{sum(row.same for row in held)} of {len(held)} drills recorded give the same answers again."]
     return "\n".join(lines)
 
@@ -162,8 +171,9 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--keep", type=Path)
     parser.add_argument("--case", action="append", default=[])
+    parser.add_argument("--told", action="store_true", help="wait until the agent tells by itself")
     parser.add_argument("--for", dest="sample", help="sample so long instead of what a case says, such as 6s")
-    parser.add_argument("--limit", type=float, default=240.0)
+    parser.add_argument("--limit", type=float, default=420.0)
     parser.add_argument("--until", help="hold no drill after this time of day (UTC), such as 12:30")
     what = parser.add_mutually_exclusive_group()
     what.add_argument("--hold-only", action="store_true")
@@ -181,7 +191,7 @@ def main() -> int:
             if args.sample:
                 case = replace(case, for_=args.sample)
             if not done.exists() and not args.replay_only and not late:
-                asyncio.run(hold(case, keep, args.limit, baseline))
+                asyncio.run(hold(case, keep, args.limit, baseline, watchman.running if args.told else asked_at_once))
             if done.exists() and not args.hold_only:
                 rows.append(played(case.id, keep, rules))
                 for text in rows[-1].differs:
@@ -189,7 +199,7 @@ def main() -> int:
     print(table(rows))
     if args.json:
         args.json.write_text(json.dumps([vars(row) for row in rows], indent=1), "utf-8")
-    return 0 if all(row.same or not row.asked[1] for row in rows) else 1
+    return 0 if all(row.same or not row.given for row in rows) else 1
 
 
 if __name__ == "__main__":
