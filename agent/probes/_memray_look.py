@@ -8,7 +8,7 @@ import sys
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from agent.errors import Refused, Unavailable
 from agent.host.attach import Captured, Stage, Watched, attach
@@ -19,8 +19,9 @@ from agent.host.run import run
 from agent.host.text import clean
 from agent.model import Artifact, Evidence, Target, Tools
 from agent.probes._guard import pid_of, python_of
+from agent.probes._memray_draw import draw
 from agent.probes._memray_say import answers_of, says
-from agent.probes._memray_table import Facts, facts, table
+from agent.probes._memray_table import Facts, Table, facts, table
 from agent.probes._memray_verdict import Verdict, judge
 
 BUSY = 0.3
@@ -31,7 +32,7 @@ READ_MEMORY = 256 << 20
 READ_CPU_S = 60
 READ_S, READ_DEEP_S = 20.0, 60.0
 WHOLE_S, WHOLE_DEEP_S = 15.0, 60.0
-"""The flame graph is drawn in what is left of this; the verdict does not wait for it."""
+"""memray's own report is made in what is left of this; the verdict does not wait for it."""
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 """Where our own packages are, whether installed or in a checkout."""
 MAPS_LIMIT = 2 << 30
@@ -39,6 +40,14 @@ MAPS_LIMIT = 2 << 30
 
 Pages = tuple[float, float] | None
 """Private and shared bytes of a process, where they may be asked for."""
+
+
+class Judged(NamedTuple):
+    """A verdict with what it was passed on."""
+
+    verdict: Verdict
+    seen: Facts
+    found: Table
 
 
 @dataclass
@@ -58,16 +67,18 @@ class Look:
         cap, read_s = (CAP_DEEP, READ_DEEP_S) if tools.deep else (CAP, READ_S)
         async with attach(pid, self._first, state_dir=tools.state_dir, wait_s=read_s, cap=cap) as watched:
             await watched.started()
-            captured, verdict, seen = await self._stages(watched, before, read_s)
+            captured, (verdict, seen, found) = await self._stages(watched, before, read_s)
+            drawn, missing = await once("probe-memray", lambda: draw(found, seen, tools.artifacts_dir, pid), 10.0)
             left = max(2.0, min(read_s, until - time.monotonic()))
-            artifacts = await _flame_graph(captured, tools.artifacts_dir, pid, left)
+            own = await _own_report(captured, tools.artifacts_dir, pid, left)
             await watched.finish()
+        told = says(verdict, seen, pause_s=watched.pause_s) | ({"artifacts": missing} if missing else {})
         return Evidence(
             "memray",
             answers=answers_of(verdict),
             culprits=verdict.culprits,
-            says=says(verdict, seen, pause_s=watched.pause_s),
-            artifacts=artifacts,
+            says=told,
+            artifacts=(*drawn, *own),
             target_pause_s=round(watched.pause_s, 3),
         )
 
@@ -78,22 +89,22 @@ class Look:
             return Stage("pymalloc", max(3.0, 0.75 * self.seconds))
         return Stage("default", max(2.0, 0.5 * self.seconds))
 
-    async def _stages(self, watched: Watched, before: Pages, read_s: float) -> tuple[Captured, Verdict, Facts]:
+    async def _stages(self, watched: Watched, before: Pages, read_s: float) -> tuple[Captured, Judged]:
         captured = await watched.finished()
-        verdict, seen = await self._judge(watched, captured, before, read_s)
+        judged = await self._judge(watched, captured, before, read_s)
         if self.stage != "auto":
-            return captured, verdict, seen
-        if not verdict.settled:
+            return captured, judged
+        if not judged.verdict.settled:
             await watched.go_on(Stage("pymalloc", max(2.0, 0.375 * self.seconds)))
             captured = await watched.finished()
-            verdict, seen = await self._judge(watched, captured, before, read_s)
-        if verdict.word == "native" and "native_share" not in verdict.culprits:
+            judged = await self._judge(watched, captured, before, read_s)
+        if judged.verdict.word == "native" and "native_share" not in judged.verdict.culprits:
             await watched.go_on(Stage("native", max(2.0, 0.375 * self.seconds)))
             captured = await watched.finished()
-            verdict, seen = await self._judge(watched, captured, before, read_s)
-        return captured, verdict, seen
+            judged = await self._judge(watched, captured, before, read_s)
+        return captured, judged
 
-    async def _judge(self, watched: Watched, captured: Captured, before: Pages, read_s: float) -> tuple[Verdict, Facts]:
+    async def _judge(self, watched: Watched, captured: Captured, before: Pages, read_s: float) -> Judged:
         pid = watched.target.pid
         found = table(await _read(captured.capture_fd, pid, read_s), captured.last.get("resident"))
         now = await _pages(pid)
@@ -101,7 +112,7 @@ class Look:
         age = time.time() - watched.target.start_time
         mode = captured.stage.mode
         seen = facts(captured.first, captured.last, mode=mode, seconds=found.seconds, age=age, pages=pages)
-        return judge(found, seen), seen
+        return Judged(judge(found, seen), seen, found)
 
 
 def _child(*argv: str) -> tuple[list[str], Mapping[str, str]]:
@@ -124,13 +135,13 @@ async def _read(fd: int, pid: int, seconds: float) -> dict[str, Any]:
     return found
 
 
-async def _flame_graph(captured: Captured, folder: str, pid: int, seconds: float) -> tuple[Artifact, ...]:
-    """memray's own HTML report of what was not freed; none if it takes too long."""
+async def _own_report(captured: Captured, folder: str, pid: int, seconds: float) -> tuple[Artifact, ...]:
+    """memray's own HTML report of what was not freed, which needs scripts; none if it takes too long."""
     path = os.path.join(folder, f"memray-{pid}-{int(time.time())}.html")
     source = f"/proc/{os.getpid()}/fd/{captured.capture_fd}"
     argv, env = _child("memray", "flamegraph", "--leaks", "--force", "-o", path, source)
     done = await run(argv, timeout=seconds, env=env, memory=READ_MEMORY, cpu_seconds=READ_CPU_S, nice=5)
-    return (Artifact("flamegraph", path),) if done.rc == 0 else ()
+    return (Artifact("memray-report", path),) if done.rc == 0 else ()
 
 
 async def _pages(pid: int) -> Pages:

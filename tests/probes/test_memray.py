@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import dataclasses
+from pathlib import Path
 
 import pytest
 
+from agent.host.lane import once
 from agent.host.tools import ProbeTools
 from agent.probes.memray import Probe
 from tests.probes.conftest import Start
@@ -34,7 +36,10 @@ async def test_a_leaking_dict_is_found_with_function_and_line(start: Start, tool
     culprit = found.culprits["leak_share"][0]
     assert (culprit.function, culprit.line) == ("remember", 6)
     assert found.target_pause_s > 0
-    assert [artifact.kind for artifact in found.artifacts] == ["flamegraph"]
+    assert [artifact.kind for artifact in found.artifacts] == ["flamegraph", "collapsed-stacks", "memray-report"]
+    drawn = await once("test", Path(found.artifacts[0].path).read_text, 5.0)
+    assert "Python objects" in drawn
+    assert "remember (" in drawn
 
 
 async def test_gentle_forbids_attaching(start: Start, tools: ProbeTools) -> None:
