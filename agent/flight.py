@@ -71,6 +71,7 @@ class Flight:
         self._own = tuple(Series(m.name) for m in self.metrics)
         self._outcome: tuple[Frame, AgentError | None] | None = None  # of the last write, until it is taken
         self._gathering: Iterator[Frame | None] | None = None
+        self._frame: Frame | None = None  # gathered, and not yet given to the disk
         self._said = ""
         self._bytes = 0.0
 
@@ -128,16 +129,19 @@ class Flight:
 
     async def record(self) -> None:
         """What the ring was given since the last record goes to disk."""
-        interrupted = self._gathering is not None  # by the end: what came after it is a record of its own
+        interrupted = self._gathering is not None or self._frame is not None  # what came after it is a record of its own
         await self._record()
         if interrupted:
             await self._record()
 
     async def _record(self) -> None:
         await self._written()
-        frame = await self._gathered()
-        if not frame:
+        if self._frame is None:
+            self._frame = await self._gathered() or None
+        await self._turn()  # the loop has turned since: the folder may be being tidied
+        if self._frame is None:
             return
+        frame, self._frame = self._frame, None
         with contextlib.suppress(Stalled):
             await self._lane.run(lambda: self._write(frame), WRITE_S)
         await self._written()

@@ -15,7 +15,7 @@ from agent import flight as room
 from agent.flight import Flight, remove_old
 from agent.host.clock import SystemClock
 from agent.host.lane import Lane, Stalled, aside
-from agent.model import Sample, Series, labels
+from agent.model import Event, Sample, Series, labels
 from agent.store import recfile
 from agent.store.gather import STEP
 from agent.store.recorder import FLUSH_S, Recorder
@@ -68,6 +68,45 @@ async def test_a_stop_in_the_middle_of_gathering_loses_nothing(tmp_path: Path) -
     await organ.end("SIGTERM")
     (found,) = await reports(tmp_path)
     assert (found.samples, found.ended) == (6 * STEP, "SIGTERM")
+
+
+async def test_a_lane_that_is_taken_while_it_gathers_loses_no_record(tmp_path: Path) -> None:
+    """The folder is first tidied in the same moment in which the first seconds, with the kernel's records, are gathered."""
+    ring = Ring()
+    lane = Lane("t")
+    organ = Flight(str(tmp_path), ring, SystemClock(), {}, keep=60.0, quota=1e9, lane=lane)
+    ring.add(
+        START, [Event(START, "kernel", (), "out of memory"), *(Sample(Series("level", labels(n=i)), 1.0) for i in range(STEP))]
+    )
+    recording = asyncio.create_task(organ.record())
+    await asyncio.sleep(0)
+    release = await hung(lane)
+    release.set()
+    await recording
+    await organ.end("SIGTERM")
+    (found,) = await reports(tmp_path)
+    assert (found.samples, found.ended) == (STEP, "SIGTERM")
+    ((_, events, _),) = await aside(lambda: list(Recording(str(tmp_path)).ticks(0.0, 2 * START)))
+    assert [event.text for event in events] == ["out of memory"]
+
+
+async def test_a_stop_while_the_lane_is_taken_loses_no_record(tmp_path: Path) -> None:
+    """What was gathered for a record that never began is written with the goodbye."""
+    ring = Ring()
+    lane = Lane("t")
+    organ = Flight(str(tmp_path), ring, SystemClock(), {}, keep=60.0, quota=1e9, lane=lane)
+    ring.add(START, [Sample(Series("level", labels(n=i)), 1.0) for i in range(STEP)])
+    recording = asyncio.create_task(organ.record())
+    await asyncio.sleep(0)
+    release = await hung(lane)
+    for _ in range(10):  # gathered by then, and waiting for its turn
+        await asyncio.sleep(0)
+    recording.cancel()
+    await asyncio.gather(recording, return_exceptions=True)
+    release.set()
+    await organ.end("SIGTERM")
+    (found,) = await reports(tmp_path)
+    assert (found.samples, found.ended) == (STEP, "SIGTERM")
 
 
 @pytest.mark.parametrize(("boot", "host_died"), [("b1", False), ("b2", True)])
