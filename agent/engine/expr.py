@@ -7,6 +7,7 @@ attributes, indexing, loops or eval: the cost is bounded by the number of words.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 from typing import TypeVar
 
 from agent.engine.calls import call
@@ -61,7 +62,8 @@ class Compiled:
         """Only the value, as :meth:`evaluate` gives it; most conditions of most rounds are false, and nobody asks why."""
         return self.run(Quiet(round, instance))
 
-    def alternatives(self) -> list[Compiled]:
+    @cached_property
+    def alternatives(self) -> tuple[Compiled, ...]:
         """The conditions of which one is enough: those that ``or`` joins outside all brackets; itself alone if there is none."""
         _, words, _ = parse(self.text)
         cuts, depth = [-1], 0
@@ -71,9 +73,9 @@ class Compiled:
                 if word.text == "or" and not depth:
                     cuts.append(at)
         if len(cuts) == 1:
-            return [self]
+            return (self,)
         spans = [(words[a + 1].offset, words[b - 1].end) for a, b in zip(cuts, [*cuts[1:], len(words) - 1], strict=True)]
-        return [compile_expr(self.text[low:high], self.scope) for low, high in spans]
+        return tuple(compile_expr(self.text[low:high], self.scope) for low, high in spans)
 
     def mutants(self) -> list[tuple[str, Compiled]]:
         """Expressions with one comparison or joint turned, or one threshold ten times as high, each with what was changed."""

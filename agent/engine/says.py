@@ -104,7 +104,7 @@ def _shortened(found: re.Match[str]) -> str:
 
 def holding(condition: Compiled, round: Round, instance: Instance) -> str:
     """The first alternative of a condition that holds, as :func:`said` puts it: the others have nothing to do with it."""
-    for part in condition.alternatives():
+    for part in condition.alternatives:
         result = part.evaluate(round, instance)
         if result.value is True:
             return said(part, result)

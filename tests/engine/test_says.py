@@ -71,7 +71,7 @@ def test_a_symptom_says_what_holds_of_it_and_nothing_else() -> None:
     parts = ["process_threads > 99", "(host_load1 > 9 or process_threads > 10) and process_threads < 50", "host_load1 > 1"]
     condition = compile_expr(" or ".join(parts), Scope(CATALOG.metrics, ("pid",)))
     round = Round(FakeView.of({of("process_threads", 1): "12*10", "host_load1": "3*10"}))
-    assert [part.text for part in condition.alternatives()] == parts
+    assert [part.text for part in condition.alternatives] == parts
     assert (
         holding(condition, round, Instance({"pid": "1"}))
         == "(host_load1 = 3 > 9 or process_threads = 12 > 10) and process_threads < 50"
