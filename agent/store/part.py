@@ -48,7 +48,7 @@ class Part:
         return self._sections
 
     def values(self, number: int) -> tuple[array[float], array[float]]:
-        """Times and values of one series; no other of the file may be asked for then. Reads no further than where it stands."""
+        """Times and values of one series, of which every part is asked. Reads no further than where it stands."""
         try:
             directory, at = self._read()
             for section in sections(self._payload, at, directory):

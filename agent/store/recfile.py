@@ -162,6 +162,21 @@ def records(data: bytes, since: float = float("-inf"), until: float = float("inf
             at += HEAD + length
 
 
+def reaches(data: bytes, since: float) -> bool:
+    """Whether a file may hold something later than ``since``, by the heads of its records alone.
+
+    No checksum is looked at: a damaged head leads nowhere, or belongs to a record that nobody can read.
+    """
+    at, kinds = 0, set()
+    while at + HEAD <= len(data) and data.startswith(MAGIC, at):
+        _, kind, _, length, _, _, last = _HEAD.unpack_from(data, at)
+        if kind in (KEY, FOLLOW) and not last <= since:
+            return True
+        kinds.add(kind)
+        at += HEAD + length
+    return at != len(data) or not kinds.issuperset((FILE, KEY)) or not kinds.issubset((FILE, KEY, FOLLOW, END))
+
+
 def _pass_over(data: bytes, at: int, since: float) -> int:
     """Where to read on: behind the block that begins here if it was over before ``since`` and names nothing, else here."""
     begin = at

@@ -7,6 +7,7 @@ from array import array
 from bisect import bisect_right
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from itertools import repeat
 from time import gmtime, strftime
 from typing import Any
 
@@ -79,8 +80,7 @@ class Recording:
         """One series in ``(since, until]``; empty if there is nothing of it."""
         column = Column(array("d"), array("d"))
         for part in self.parts(since, until):
-            number = part.decoder.number((name, labels))
-            if number >= 0:
+            for number in part.decoder.names.numbers((name, labels)):
                 times, values = part.values(number)
                 low, high = bisect_right(times, since), bisect_right(times, until)
                 column.times.extend(times[low:high])
@@ -93,10 +93,8 @@ class Recording:
         since = moment - SEEN_S
         for path in reversed(self.files(since, moment)):
             decoder = Decoder()
-            readings = _newest(decoder, _blocks(decoder, _read(path), since, moment), since, moment)
-            names = decoder.names
-            known = {names[number]: reading for number, reading in readings.items() if number in names}
-            found = known | found
+            readings = _newest(decoder, _blocks(decoder, _read(path, since), since, moment), since, moment)
+            found = _named(decoder, readings) | found
         return found
 
     def verify(self) -> Iterator[FileReport]:
@@ -106,7 +104,7 @@ class Recording:
     def parts(self, since: float, until: float) -> Iterator[Part]:
         """Records of the span; what lies before it is decoded as far as they need it."""
         for path in self.files(since, until):
-            yield from parts(_read(path), since, until)
+            yield from parts(_read(path, since), since, until)
 
 
 def report(path: str) -> FileReport:
@@ -131,7 +129,7 @@ def report(path: str) -> FileReport:
                 continue
             samples += sum(section.n * section.k for section in part.sections)
             first, last = min(first, record.first), max(last, record.last)
-    return FileReport(path, len(data), first, last, records, samples, len(decoder), ended, about, tuple(damage))
+    return FileReport(path, len(data), first, last, records, samples, len(decoder.names), ended, about, tuple(damage))
 
 
 def _day(moment: float) -> str:
@@ -148,10 +146,12 @@ def _began(path: str) -> float | None:
         return None
 
 
-def _read(path: str) -> bytes:
+def _read(path: str, since: float = float("-inf")) -> bytes:
+    """A file's content; none if all of it is from before."""
     try:
         with open(path, "rb") as file:
-            return file.read()
+            data = file.read()
+        return data if recfile.reaches(data, since) else b""
     except FileNotFoundError:  # retention or compaction was faster
         return b""
     except OSError as error:
@@ -174,7 +174,7 @@ def _newest(decoder: Decoder, blocks: list[list[Part]], since: float, moment: fl
     """Time and value of the last readings in ``(since, moment]``, by id. Blocks that are not needed are not decoded."""
     found: dict[int, tuple[float, float]] = {}
     for block in reversed(blocks):
-        if len(found) == len(decoder) or (block and block[-1].last <= since):
+        if len(found) == len(decoder.names) or (block and block[-1].last <= since):
             break
         for part in block:
             for section in part.sections:
@@ -185,9 +185,21 @@ def _newest(decoder: Decoder, blocks: list[list[Part]], since: float, moment: fl
                 high, numbers = bisect_right(section.times, moment), section.numbers()
                 if not high or section.times[high - 1] <= since or all(map(found.__contains__, numbers)):
                     continue
-                time = section.times[high - 1]
-                here = zip(numbers, decoder.at(section, high - 1), strict=True)
-                found |= {number: (time, value) for number, value in here if number not in found}
+                here = zip(repeat(section.times[high - 1]), decoder.at(section, high - 1), strict=False)
+                found = dict(zip(numbers, here, strict=True)) | found
+    return found
+
+
+def _named(decoder: Decoder, readings: dict[int, tuple[float, float]]) -> dict[Key, tuple[float, float]]:
+    """The readings by name and labels; of a series that ended and came back the newest."""
+    if not readings:
+        return {}
+    names = decoder.names.keys()
+    found = {names[number]: reading for number, reading in readings.items() if number in names}
+    if len(found) < len(readings):
+        for number, reading in readings.items():
+            if number in names:
+                found[names[number]] = max(reading, found[names[number]])
     return found
 
 
@@ -195,9 +207,10 @@ def _moments(
     part: Part, handles: dict[Key, Series], since: float, until: float
 ) -> Iterator[tuple[float, list[Event], list[Sample]]]:
     moments: dict[float, list[Sample]] = {}
-    for section in part.sections:
+    groups, names = part.sections, part.decoder.names.keys()
+    for section in groups:
         ids, values = part.decoder.values(section)
-        known = [part.decoder.names.get(number) for number in ids]
+        known = [names.get(number) for number in ids]
         here = [None if key is None else handles.get(key) or handles.setdefault(key, Series(*key)) for key in known]
         for j, time in enumerate(section.times):
             if since < time <= until:

@@ -80,7 +80,7 @@ class Relived:
         return found
 
     def _handle(self, decoder: Decoder, number: int) -> Series | None:
-        key = decoder.names.get(number)
+        key = decoder.names.keys().get(number)
         if key is None:
             return None
         handle = self._handles.get(key) or self._handles.setdefault(key, Series(*key))

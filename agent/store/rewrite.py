@@ -10,8 +10,8 @@ from agent.model import Column, Event, Series
 from agent.store import recfile
 from agent.store.frame import Track, encode
 from agent.store.framing import Framing
+from agent.store.names import Key
 from agent.store.part import Part
-from agent.store.unframe import Key
 
 RECORD_S = 100.0
 BLOCK_S = 300.0
@@ -56,11 +56,12 @@ class Rewriting:
 
     def _take(self, part: Part, since: float, until: float) -> None:
         self._events += [self._retell(event) for event in part.events if event.time <= until]
-        for section in part.sections:
+        groups, names = part.sections, part.decoder.names.keys()
+        for section in groups:
             ids, values = part.decoder.values(section)
             low, high = bisect_right(section.times, since), bisect_right(section.times, until)
             for i, number in enumerate(ids if high > low else ()):
-                key = self._rename(part.decoder.names[number])
+                key = self._rename(names[number])
                 column = self._columns.get(key)
                 if column is None:
                     column = self._columns[key] = Column(array("d"), array("d"))

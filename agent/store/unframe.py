@@ -10,13 +10,12 @@ from itertools import accumulate
 from operator import add
 from typing import Any
 
-from agent.model import Labels
 from agent.store import lanes
 from agent.store.frame import BASES, BITS, EQUAL, STILL, floats, wrapped
+from agent.store.names import Names
 
 _ID = struct.Struct("<I")
 _FEW = 32  # so few items are faster one by one
-Key = tuple[str, Labels]
 
 
 class Section:
@@ -83,32 +82,8 @@ class Decoder:
     """Reads the records of one file in order. ValueError or LookupError for a payload that cannot be."""
 
     def __init__(self) -> None:
-        self._named: list[tuple[int, str, dict[str, str]]] = []
-        self._names: dict[int, Key] = {}
-        self._keyed = 0  # how many of them are in it
-        self._searched: dict[Key, tuple[int, int]] = {}  # its id, and how many names were looked at for it
+        self.names = Names()
         self._base: dict[int, int] = {}
-
-    def __len__(self) -> int:
-        """How many series were named so far."""
-        return len(self._named)
-
-    @property
-    def names(self) -> dict[int, Key]:
-        """Name and labels by id, of all series named so far. Not to be changed."""
-        for number, name, known in self._named[self._keyed :]:
-            self._names[number] = (name, tuple(sorted([(label, str(value)) for label, value in known.items()])))
-        self._keyed = len(self._named)
-        return self._names
-
-    def number(self, key: Key) -> int:
-        """The id of a series, -1 if it was not named yet. Cheaper than all names."""
-        number, seen = self._searched.get(key, (-1, 0))
-        if number < 0 and seen < len(self._named):
-            name, known = key[0], dict(key[1])
-            number = next((i for i, n, k in self._named[seen:] if n == name and k == known), -1)
-            self._searched[key] = (number, len(self._named))
-        return number
 
     def directory(self, payload: bytes) -> tuple[dict[str, Any], int]:
         """The directory, and where it ends; new series are taken note of."""
@@ -116,7 +91,7 @@ class Decoder:
         found: dict[str, Any] = json.loads(str(payload[_ID.size : _ID.size + length], "utf-8"))
         if not isinstance(found, dict):
             raise ValueError("a directory is an object")
-        self._named += [(int(number), str(name), dict(known)) for number, name, known in found.get("series", ())]
+        self.names.add(found.get("series", ()))
         return found, _ID.size + length
 
     def head(self, payload: bytes) -> tuple[dict[str, Any], list[Section]]:

@@ -80,7 +80,7 @@ def test_events_and_names_come_back() -> None:
     frame = Frame(series=[(0, "up", labels(device="sda"))], events=[event])
     decoder = Decoder()
     directory, _ = decoder.head(encode(frame))
-    assert decoder.names == {0: ("up", labels(device="sda"))}
+    assert decoder.names.keys() == {0: ("up", labels(device="sda"))}
     assert directory["events"] == [[5.0, "kernel", {"pid": "7"}, "Xid 79", {"xid": 79, "pci": "0000:01:00"}, False]]
 
 

@@ -12,7 +12,7 @@ import pytest
 from agent.errors import AgentError
 from agent.model import ENTITY_ENDED, Event, Sample, Series, labels
 from agent.store import recorder as module
-from agent.store.recfile import FILE, HEAD, Damage, Record, records
+from agent.store.recfile import FILE, HEAD, Damage, Record, reaches, records
 from agent.store.recorder import Recorder
 from agent.store.recording import Recording, report
 from agent.store.ring import Ring
@@ -200,3 +200,31 @@ def test_after_a_long_trouble_only_the_last_minutes_are_caught_up(tmp_path: Path
     life.live(200, every=1000)
     life.record()
     assert min(read(tmp_path)) == START + 141
+
+
+def test_a_series_that_ended_and_came_back_is_one(tmp_path: Path) -> None:
+    """In one file, of one key, whatever number it has there; a moment shows its newest reading."""
+    life = Life(tmp_path)
+    life.live(24)
+    life.ring.end(labels(n=3))
+    life.live(24)
+    recording, key = Recording(str(tmp_path)), ("level", labels(n=3))
+    column = recording.one(*key, START, START + 60)
+    assert dict(zip(column.times, column.values, strict=True)) == {t: row[key] for t, row in life.fed.items()}
+    for at in (START + 20, START + 26, START + 47):
+        assert {k: v for k, (_, v) in recording.instant(at).items()} == life.fed[at]
+
+
+def test_files_that_were_over_before_are_not_read_but_damaged_ones_are(tmp_path: Path) -> None:
+    """By the heads of their records: what is later in a file is found wherever its head can be."""
+    life = Life(tmp_path)
+    life.live(120)
+    (path,) = Recording(str(tmp_path)).files()
+    data = Path(path).read_bytes()
+    assert not reaches(data, START + 120)
+    assert reaches(data, START + 119.5)
+    whole = [r for r in records(data) if isinstance(r, Record)]
+    for at in (whole[1].at + 5, whole[3].at, whole[3].at + 30):  # a length, a magic, a checksum
+        damaged = data[:at] + bytes((data[at] ^ 1,)) + data[at + 1 :]
+        assert reaches(damaged, START + 119.5)
+    assert reaches(data + b"?", START + 500)

@@ -30,6 +30,6 @@ def test_what_is_named_alike_stands_side_by_side(tmp_path: Path) -> None:
     life = Life(tmp_path, count=30)
     life.live(120)
     (first, *_) = parts(b"".join(Rewriting(recfile.Packer()).records(Recording(str(tmp_path)).parts(0, 1e12))))
-    named = [key for _, key in sorted(first.decoder.names.items())]
+    named = [key for _, key in sorted(first.decoder.names.keys().items())]
     assert named == sorted(named)
     assert all(list(section.numbers()) == sorted(section.numbers()) for section in first.sections)
