@@ -19,7 +19,7 @@ from agent.engine.trees import RuleSet
 from agent.model import Event, JsonObject, Labels, Severity, View, labels
 from agent.store.recording import Recording
 from agent.store.ring import Ring
-from agent.suspicions import bears_out
+from agent.suspicions import borne_out
 
 JUDGE_EVERY_S = 5.0
 SETTLE_TICKS = 2
@@ -131,21 +131,24 @@ class Player:
 
     def _told_of(self, finding: Finding) -> bool:
         """A suspicion is told only if it was borne out."""
-        suspicion = self._rules.trees[finding.tree].symptom.suspicion
-        return not suspicion or any(bears_out(self._rules, finding.tree, cause) for cause in finding.diagnosis["causes"])
+        return not self._suspects(finding.tree) or borne_out(self._rules, finding.tree, finding.diagnosis)
 
     def _fire(self, change: Transition) -> None:
         key = (change.tree, change.labels)
         if change.time - self._seen.get(key, float("-inf")) < self._again_s:
             return
         self._seen[key] = change.time
-        given = next((answer for answer in self._told.answers if _is_for(answer.asked, change)), None)
         fired = (change.time, change.tree, change.labels, change.severity)
-        if given is None:
-            case = _Case(*fired, change.time + SAMPLE_S, change.time - looks.FRESH_S, change.time + LOOKED_S)
-        else:
-            case = _Case(*fired, given.asked.judged_at, given.asked.began, given.time, given)
-        self._open.append(case)
+        given = [answer for answer in self._told.answers if _is_for(answer.asked, change, later=self._suspects(change.tree))]
+        if not given:
+            self._open.append(_Case(*fired, change.time + SAMPLE_S, change.time - looks.FRESH_S, change.time + LOOKED_S))
+        elif not self._suspects(change.tree):
+            del given[1:]
+        self._open += [_Case(*fired, answer.asked.judged_at, answer.asked.began, answer.time, answer) for answer in given]
+
+    def _suspects(self, tree: str) -> bool:
+        """Whether a tree is a suspicion: it may wait for its look, and is looked into again as long as it stands."""
+        return bool(self._rules.trees[tree].symptom.suspicion)
 
     def _name(self, ring: Ring, case: _Case) -> Finding:
         view = ring.at(min(case.judged_at, ring.now))
@@ -167,11 +170,11 @@ class Player:
         return Scope(target, pids, frozenset(), onsets)
 
 
-def _is_for(asked: Question, fired: Transition) -> bool:
-    """Whether an answer was given to that symptom, which under other rules may fire somewhat earlier or later."""
+def _is_for(asked: Question, fired: Transition, *, later: bool) -> bool:
+    """Whether an answer was given to that symptom, which under other rules may fire somewhat earlier or ``later``: at any time."""
     pid, about = dict(fired.labels).get("pid"), asked.target.pid
     same = asked.symptom == fired.tree and pid == (None if about is None else str(about))
-    return same and fired.time - NEAR_S <= asked.began <= fired.time + 2 * LOOKED_S
+    return same and fired.time - NEAR_S <= asked.began and (later or asked.began <= fired.time + 2 * LOOKED_S)
 
 
 def _asked_for(answer: Answer) -> _Case:

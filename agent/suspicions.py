@@ -78,11 +78,16 @@ class Suspicions:
     def proven(self, rules: RuleSet, key: Key, diagnosis: JsonObject) -> Transition | None:
         """The beginning of a suspicion that still stands and that a diagnosis bears out; it is told from now on."""
         held = self._held.get(key)
-        if held is None or not any(bears_out(rules, key[0], cause) for cause in diagnosis["causes"]):
+        if held is None or not borne_out(rules, key[0], diagnosis):
             return None
         del self._held[key]
         self._proven.add(key)
         return held.change
+
+
+def borne_out(rules: RuleSet, tree: str, diagnosis: JsonObject) -> bool:
+    """Whether a look named what was suspected."""
+    return any(bears_out(rules, tree, cause) for cause in diagnosis["causes"])
 
 
 def bears_out(rules: RuleSet, tree: str, cause: JsonObject) -> bool:

@@ -28,12 +28,16 @@ from typing import Any
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from agent import data, replay
+from agent.config import Config
 from agent.drill import oneshot, watchman
 from agent.drill.case import Case
 from agent.drill.read import read_cases
 from agent.drill.runner import Alarm, Watchman, run_drills
+from agent.engine.trees import RuleSet
+from agent.plugins import installed, rules_or_raise
 from agent.sim.script import GpuSimulator
 from agent.store.recording import Recording
+from agent.suspicions import borne_out
 
 REPLAY_LIMIT_S = 120.0
 EVER = (0.0, float(1 << 40))
@@ -105,7 +109,7 @@ def rules_elsewhere() -> Iterator[Path]:
         yield copy
 
 
-def played(case: str, keep: Path, rules: Path) -> Row:
+def played(case: str, keep: Path, rules: Path, shipped: RuleSet) -> Row:
     """The table's row of a drill that was held."""
     drill = json.loads((keep / f"{case}.json").read_text("utf-8"))
     known, told = (case, drill["status"], drill["why"]), drill.get("alert_seconds")
@@ -120,7 +124,9 @@ def played(case: str, keep: Path, rules: Path) -> Row:
     except (ValueError, LookupError):
         return Row(*known, differs=(f"replay ended with {done.returncode}: {done.stderr.strip()[-200:]}",), told=told)
     given = replay.Told.of(Recording(str(recording)), *EVER).answers
-    symptoms = sum(bool(answer.asked.symptom) for answer in given)
+    suspicions = {name: tree for name, tree in shipped.trees.items() if tree.symptom.suspicion}
+    fires = [answer for answer in given if answer.asked.symptom]
+    symptoms = sum(a.asked.symptom not in suspicions or borne_out(shipped, a.asked.symptom, a.diagnosis) for a in fires)
     differs = [text for f in (*again, *fired) if not f["agrees_with_live"] for text in difference(f)]
     missing = [] if len(fired) >= symptoms else [f"{symptoms - len(fired)} symptoms that fired live did not fire again"]
     return Row(
@@ -184,6 +190,7 @@ def main() -> int:
         keep = args.keep or Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="anfl-bench-")))
         keep.mkdir(parents=True, exist_ok=True)
         cases, baseline = read_cases(data.folder("drills"), args.case), dict[str, Any]()
+        shipped = rules_or_raise(installed(), Config())
         rules, rows = stack.enter_context(rules_elsewhere()), list[Row]()
         for case in cases:
             done = keep / f"{case.id}.json"
@@ -193,7 +200,7 @@ def main() -> int:
             if not done.exists() and not args.replay_only and not late:
                 asyncio.run(hold(case, keep, args.limit, baseline, watchman.running if args.told else asked_at_once))
             if done.exists() and not args.hold_only:
-                rows.append(played(case.id, keep, rules))
+                rows.append(played(case.id, keep, rules, shipped))
                 for text in rows[-1].differs:
                     say(f"{case.id}: {text}")
     print(table(rows))

@@ -147,6 +147,21 @@ def test_a_replay_knows_the_beginnings_that_were_known_then(tmp_path: Path) -> N
     assert since == [when(START + 51)] * 2
 
 
+def test_a_suspicion_that_only_its_second_look_bore_out_is_told_once(tmp_path: Path) -> None:
+    """It is looked into again as long as it stands, minutes after it fired; what the first look did not find is nothing to tell."""
+    rules = rule_set(RULES.replace("severity: warning}", "severity: warning, suspicion: [memory.python-leak]}"))
+    looked = (look(70.0, 0.2, "diagnosis-1"), look(285.0, 0.9, "diagnosis-2"))
+    past_of = recorded(tmp_path / "a", *looked, seconds=320)
+    answers = []
+    for by, began, judged in (("diagnosis-1", 66, 90), ("diagnosis-2", 280, 290)):
+        found = past.diagnose(past.rewind(past_of, rules, START + judged, 600.0, silent), rules, pid=7)
+        asked = looks.Question(by, Target("process", "train", 7), (7,), (), "memory", START + began, START + judged)
+        answers.append(looks.told(found, asked, START + judged + 5))
+    recording = recorded(tmp_path / "b", *looked, *answers, seconds=320)
+    (finding,) = replay.play(recording, {"r": rules}, START - 1, START + 320)["r"].findings
+    assert (finding.root, finding.agrees) == ("memory.python-leak", True)
+
+
 def test_an_answer_that_cannot_be_read_is_no_answer(tmp_path: Path) -> None:
     """A recording from elsewhere may hold anything; what fired is judged all the same."""
     broken = replace(given({"causes": [], "verdict": "ok"}, "memory"), text="{}")
