@@ -11,6 +11,7 @@ from agent import config as configuration
 from agent import configtext
 from agent.cli._output import print_json
 from agent.errors import AgentError
+from agent.host.whole import whole
 
 
 @click.group("config")
@@ -74,7 +75,8 @@ def init(path: str | None, force: bool) -> None:
         raise AgentError(f"{target} exists", help="--force replaces it")
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
-        target.write_text(configtext.TEMPLATE, encoding="utf-8")
+        with whole(str(target)) as file:
+            file.write(configtext.TEMPLATE.encode())
     except OSError as error:
         raise AgentError(f"cannot write {target}: {error.strerror}", help="name another path") from None
     click.echo(str(target))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 from pathlib import Path
 
 import click
@@ -10,6 +9,7 @@ import click
 from agent import data
 from agent.cli._output import print_json
 from agent.errors import AgentError, UsageError
+from agent.host.whole import whole
 
 
 @click.command("files")
@@ -39,7 +39,8 @@ def command(names: tuple[str, ...], to: str | None, as_json: bool) -> None:
         target = Path(to) / name
         try:
             target.parent.mkdir(parents=True, exist_ok=True)
-            shutil.copyfile(source, target)
+            with whole(str(target)) as file:
+                file.write(source.read_bytes())
         except OSError as error:
             raise AgentError(f"cannot write {target}: {error.strerror}", help="choose another folder with --to") from None
         click.echo(str(target))

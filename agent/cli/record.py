@@ -15,6 +15,7 @@ from agent import config as configuration
 from agent.cli._output import print_json
 from agent.cli.diagnose import Duration
 from agent.errors import AgentError, UsageError
+from agent.host.whole import whole
 
 IMPORTS = "imports"
 
@@ -108,11 +109,14 @@ def import_(ctx: click.Context, path: str, name: str | None, as_json: bool) -> i
     target = os.path.join(_config(ctx).recording_dir, IMPORTS, chosen + ".rec")
     try:
         os.makedirs(os.path.dirname(target), mode=0o700, exist_ok=True)
-        if os.path.exists(target):
-            raise UsageError(f"'{chosen}' is taken", help="choose another --name")
-        shutil.copyfile(path, target)
+        with open(path, "rb") as source, whole(target, fresh=True, mode=0o600) as file:
+            shutil.copyfileobj(source, file)
+    except FileExistsError:
+        raise UsageError(f"'{chosen}' is taken", help="choose another --name") from None
     except OSError as error:
-        raise AgentError(f"cannot keep {target}: {error.strerror}", help="run as root or as the agent's user") from None
+        raise AgentError(
+            f"cannot keep {target}: {error.strerror}", help="make room, or run as root or as the agent's user"
+        ) from None
     if as_json:
         print_json({"schema": "anfl.import/1", "name": chosen, **_plain(report(target))})
     else:

@@ -12,6 +12,7 @@ import click
 from agent import config as configuration
 from agent.cli._output import Progress
 from agent.errors import AgentError, UsageError
+from agent.host.whole import whole
 
 if TYPE_CHECKING:
     from agent.model import JsonObject
@@ -135,11 +136,9 @@ def _write(told: JsonObject, form: str, output: str | None, document: Any) -> No
     if output is None:
         click.echo(text, nl=False)
         return
-    beside = f"{output}.{os.getpid()}.part"
     try:
-        with open(beside, "w", encoding="utf-8") as file:
-            file.write(text)
-        os.replace(beside, output)
+        with whole(output) as file:
+            file.write(text.encode())
     except OSError as error:
         raise AgentError(f"cannot write {output}: {error.strerror}", help="name another --output") from None
 

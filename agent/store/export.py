@@ -10,6 +10,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 from agent.errors import AgentError
+from agent.host.whole import whole
 from agent.model import Event
 from agent.store import recfile
 from agent.store.recording import Key, Recording
@@ -67,18 +68,17 @@ def export(recording: Recording, path: str, since: float, until: float, *, redac
     about = {"format": recfile.FORMAT, "host": "redacted" if redact else host, "created": since, "export": True, "redacted": redact}
     count = 0
     try:
-        with open(path, "xb") as out:
+        with whole(path, fresh=True) as out:
             out.write(packer.record(recfile.FILE, json.dumps(about).encode(), since, since))
             for record in rewriting.records(recording.parts(since, until), since, until):
                 out.write(record)
                 count += 1
             out.write(packer.record(recfile.END, json.dumps({"reason": "export"}).encode(), until, until))
             size = out.tell()
+            if not count:
+                raise AgentError("nothing was recorded in that time", help="anfl-agent record list", exit_code=3)
     except FileExistsError:
         raise AgentError(f"{path} exists already", help="name another file") from None
     except OSError as error:
         raise AgentError(f"cannot write {path}: {error.strerror}", help="name another file") from None
-    if not count:
-        os.unlink(path)
-        raise AgentError("nothing was recorded in that time", help="anfl-agent record list", exit_code=3)
     return Exported(path, size, count)

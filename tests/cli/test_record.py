@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import resource
 import time
 from pathlib import Path
 
@@ -98,3 +100,18 @@ def test_something_that_is_no_recording_is_not_imported(recorded: Call, tmp_path
 def test_prune_keeps_the_newest(recorded: Call) -> None:
     """Whatever is asked."""
     assert recorded("record", "prune", "--keep", "1s").out.startswith("0 files removed")
+
+
+@pytest.mark.parametrize("words", [("export", "{}/out.rec", "--since", "10m ago"), ("import", "{}/case.rec", "--name", "other")])
+def test_a_full_disk_leaves_no_half_of_a_recording(recorded: Call, tmp_path: Path, words: tuple[str, ...]) -> None:
+    """One message; what is listed afterwards is what was there before."""
+    assert recorded("record", "export", str(tmp_path / "case.rec"), "--since", "10m ago").code == 0
+    before = sorted(p for p in tmp_path.rglob("*") if p.is_file())
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (os.path.getsize(tmp_path / "case.rec") // 2, hard))
+    try:
+        done = recorded("record", *(word.format(tmp_path) for word in words))
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    assert (done.code, done.out, done.err.startswith("anfl-agent: cannot ")) == (1, "", True)
+    assert sorted(p for p in tmp_path.rglob("*") if p.is_file()) == before
