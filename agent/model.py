@@ -108,6 +108,15 @@ class Column(NamedTuple):
     values: array[float]
 
 
+class Still(NamedTuple):
+    """A series of one finite value all over a window: how many samples, the times of the first and the last, and the value."""
+
+    count: int
+    first: float
+    last: float
+    value: float
+
+
 class View(Protocol):
     """What judgement sees: answered alike by the ring, the recorder and tests. Every window ends at ``now``."""
 
@@ -119,6 +128,14 @@ class View(Protocol):
 
     def column(self, name: str, labels: Labels, window: float) -> Column | None:
         """One series, or None if it has no sample in the window."""
+        ...
+
+    def newest(self, name: str, labels: Labels, window: float) -> tuple[float, float] | None:
+        """Time and value of the last sample of that column, or None if there is none."""
+        ...
+
+    def still(self, name: str, labels: Labels, window: float) -> Still | None:
+        """The column in short where it is seen at a glance that all its values are one number; None says nothing."""
         ...
 
     def labels(self, name: str) -> Collection[Labels]:

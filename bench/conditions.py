@@ -18,7 +18,7 @@ from bisect import bisect_right
 from collections.abc import Collection, Mapping, Sequence
 
 from agent.engine.expr import Compiled, Instance, Round, RoundCache, Scope, compile_expr
-from agent.model import Column, Event, Kind, Labels, Metric
+from agent.model import Column, Event, Kind, Labels, Metric, Still
 
 CONDITIONS, SERIES, SAMPLES = 300, 100, 7200
 WINDOWS = ("1m", "5m", "10m", "30m", "1h")
@@ -44,6 +44,13 @@ class Memory:
     def column(self, name: str, labels: Labels, window: float) -> Column | None:
         start, end = bisect_right(self.times, self.now - window), bisect_right(self.times, self.now)
         return Column(self.times[start:end], self.kept[name][start:end])
+
+    def newest(self, name: str, labels: Labels, window: float) -> tuple[float, float] | None:
+        found = self.column(name, labels, window)
+        return (found.times[-1], found.values[-1]) if found else None
+
+    def still(self, name: str, labels: Labels, window: float) -> Still | None:
+        return None
 
     def series(self, name: str, window: float) -> Mapping[Labels, Column]:
         found = self.column(name, (), window)

@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple, TypeVar
 
-from agent.engine.windows import SLOW_SERIES, STALE_AFTER, Value, fresh, judge, tail
+from agent.engine.windows import AT_A_GLANCE, SLOW_SERIES, STALE_AFTER, Value, fresh, judge, judge_still, tail
 from agent.model import Column, Labels, Truth, View
 
 T = TypeVar("T")
@@ -138,7 +138,7 @@ class Round:
         value: Value = self.memo.get(key, _UNASKED)
         if value is not _UNASKED:
             return value
-        value = self._long(key) if self._cache is not None and window > CACHED_WINDOWS else self._compute(key)
+        value = self._long(key) if self._cache is not None and window > CACHED_WINDOWS else self._compute(key)[0]
         self.memo[key] = value
         return value
 
@@ -176,32 +176,35 @@ class Round:
         return made
 
     def _last(self, name: str, labels: Labels) -> float | None:
-        for window in (STALE_AFTER, SLOW_SERIES):
-            column = self._column(name, labels, window)
-            if column is not None and len(column.times):
-                value = column.values[-1]
-                return value if value == value and fresh(column.times, self.now) else None
-        return None
+        newest = self.view.newest(name, labels, STALE_AFTER)
+        if newest is not None:
+            value = newest[1]
+            return value if value == value else None
+        column = self._column(name, labels, SLOW_SERIES)
+        if column is None or not len(column.times):
+            return None
+        value = column.values[-1]
+        return value if value == value and fresh(column.times, self.now) else None
 
     def _long(self, key: tuple[str, str, Labels, float]) -> Value:
         assert self._cache is not None
         bucket = self._cache.bucket(key, self.now)
         known, value = self._cache.get(key, bucket)
         if not known:
-            value = self._compute(key)
-            if self._heard(key):  # that nothing is there is wrong with the first sample
+            value, heard = self._compute(key)
+            if heard:  # that nothing is there is wrong with the first sample
                 self._cache.put(key, bucket, value)
         return value
 
-    def _heard(self, key: tuple[str, str, Labels, float]) -> bool:
-        """Whether the window that was just computed holds a sample."""
-        _, name, labels, window = key
-        column = self._columns[name, labels][1]
-        return column is not None and len(column.times) > 0 and column.times[-1] > self.now - window
-
-    def _compute(self, key: tuple[str, str, Labels, float]) -> Value:
+    def _compute(self, key: tuple[str, str, Labels, float]) -> tuple[Value, bool]:
+        """The answer, and whether the window holds a sample."""
         function, name, labels, window = key
-        return judge(function, self._column(name, labels, window), window, self.now)
+        if function in AT_A_GLANCE:
+            still = self.view.still(name, labels, window)
+            if still is not None:
+                return judge_still(function, still, window, self.now), True
+        column = self._column(name, labels, window)
+        return judge(function, column, window, self.now), column is not None and len(column.times) > 0
 
     def _column(self, name: str, labels: Labels, window: float) -> Column | None:
         """The series over the window; a longer one fetched before is cut, not fetched again."""

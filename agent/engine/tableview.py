@@ -5,7 +5,7 @@ from __future__ import annotations
 from bisect import bisect_right
 from collections.abc import Collection, Iterable, Mapping, Sequence
 
-from agent.model import ENTITY_ENDED, Column, Event, Labels
+from agent.model import ENTITY_ENDED, Column, Event, Labels, Still
 
 LIVE_FOR = 300.0
 """Seconds after its last sample a series still counts as there, as in the store."""
@@ -36,6 +36,15 @@ class TableView:
         end = bisect_right(whole.times, self.now)
         start = bisect_right(whole.times, max(self.now - window, self._ended(labels)), 0, end)
         return Column(whole.times[start:end], whole.values[start:end]) if end > start else None
+
+    def newest(self, name: str, labels: Labels, window: float) -> tuple[float, float] | None:
+        """Time and value of the last sample in the window."""
+        column = self.column(name, labels, window)
+        return None if column is None else (column.times[-1], column.values[-1])
+
+    def still(self, name: str, labels: Labels, window: float) -> Still | None:
+        """Nothing is seen at a glance here."""
+        return None
 
     def labels(self, name: str) -> Collection[Labels]:
         """Live label sets of a name."""

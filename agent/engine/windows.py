@@ -14,8 +14,8 @@ from collections.abc import Callable, Sequence
 from itertools import islice
 
 from agent.engine.robust import line, quantile, theil_sen, thin
-from agent.engine.trend import floor_slope, grow
-from agent.model import Column
+from agent.engine.trend import GROW_SAMPLES, GROW_SECONDS, floor_slope, grow
+from agent.model import Column, Still
 
 Value = float | bool | None
 Compute = Callable[[Sequence[float], Sequence[float]], Value]
@@ -34,16 +34,24 @@ RANK_POINTS = 720
 
 def fresh(times: Sequence[float], now: float) -> bool:
     """Is the newest sample young enough: a minute, or three of the series' own intervals?"""
-    step = (times[-1] - times[0]) / (len(times) - 1) if len(times) > 1 else 0.0
-    return now - times[-1] <= max(STALE_AFTER, 3.0 * step) + 1e-6
+    return _fresh(len(times), times[0], times[-1], now)
+
+
+def _fresh(count: int, first: float, last: float, now: float) -> bool:
+    step = (last - first) / (count - 1) if count > 1 else 0.0
+    return now - last <= max(STALE_AFTER, 3.0 * step) + 1e-6
 
 
 def enough(times: Sequence[float], window: float, now: float) -> bool:
     """Do the samples speak for the window? See the module's text."""
-    if len(times) < 2 or not fresh(times, now):
+    return len(times) > 1 and _enough(len(times), times[0], times[-1], window, now)
+
+
+def _enough(count: int, first: float, last: float, window: float, now: float) -> bool:
+    if count < 2 or not _fresh(count, first, last, now):
         return False
-    span = times[-1] - times[0]
-    return span + span / (len(times) - 1) >= window / 2.0 - 1e-6
+    span = last - first
+    return span + span / (count - 1) >= window / 2.0 - 1e-6
 
 
 def tail(column: Column, start: float) -> Column:
@@ -79,6 +87,28 @@ def judge(function: str, column: Column | None, window: float, now: float) -> Va
     if still and function in OF_STILL:
         return values[-1] if OF_STILL[function] else 0.0
     return _number(COVERED[function](times, values))
+
+
+def judge_still(function: str, still: Still, window: float, now: float) -> Value:
+    """The same for a series that has one value all over the window, of the functions in :data:`AT_A_GLANCE`."""
+    count, first, last, value = still
+    if function == "absent":
+        return False
+    if function == "count":
+        return float(count)
+    if function in OWN_RULES:
+        return _own_still(function, still) if _fresh(count, first, last, now) else None
+    if not _enough(count, first, last, window, now):
+        return None
+    return value if OF_STILL[function] else 0.0
+
+
+def _own_still(function: str, still: Still) -> Value:
+    if function == "last":
+        return still.value
+    if function == "gained":
+        return 0.0 if still.count > 1 else None
+    return None if still.count < GROW_SAMPLES or still.last - still.first < GROW_SECONDS - 1e-6 else 0.0
 
 
 def _still(values: Sequence[float]) -> bool:
@@ -179,3 +209,6 @@ OWN_RULES: dict[str, Compute] = {
     "floor_slope": floor_slope,
 }
 """Functions that only need the newest sample to be fresh and judge for themselves whether they know enough."""
+
+AT_A_GLANCE = frozenset(OF_STILL) | {"absent", "count", "last", "gained", "grow"}
+"""Functions that need not see the samples of a series that stands still."""

@@ -20,6 +20,8 @@ _LINE = struct.Struct("<qq")  # first integer, smallest delta
 _DOUBLE = struct.Struct("<d")
 _CONSTANT, _BITS, _INTEGERS = 0, 1, 2
 SCALES: tuple[int, ...] = (1, 100, 1000, 1_000_000, 1_000_000_000)
+STILL_BYTES = _HEADER.size + _DOUBLE.size
+"""Length of a chunk of one value."""
 _CODES = ("B", "H", "I", "Q")
 _PROBES = 6
 LIMIT = 4096

@@ -142,13 +142,15 @@ class Index:
         yield from self._ended.get(name, ())
         yield from self.current(name).values()
 
-    def same(self, name: str, labels: Labels) -> Iterator[Kept]:
-        """Every readable series of that name and label set, newest first; one who is content with the first pays for no more."""
-        if (current := self.current(name).get(labels)) is not None:
-            yield current
-        for kept in reversed(self._ended.get(name, ())):
-            if kept.handle.labels == labels:
-                yield kept
+    def find(self, name: str, labels: Labels) -> Kept | None:
+        """The current series of that name and label set."""
+        family = self._current.get(name)
+        return None if family is None else family.get(labels)
+
+    def before(self, name: str, labels: Labels) -> list[Kept]:
+        """The ended ones that are still readable, newest first."""
+        ended = self._ended.get(name)
+        return [] if ended is None else [kept for kept in reversed(ended) if kept.handle.labels == labels]
 
     def news(self) -> tuple[set[Kept], set[str]]:
         """What moved and what came or went since the last call."""

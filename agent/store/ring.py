@@ -6,7 +6,7 @@ from collections import deque
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from agent.model import ENTITY_ENDED, Column, Event, Item, Labels
+from agent.model import ENTITY_ENDED, Column, Event, Item, Labels, Still
 from agent.store.index import Index
 from agent.store.intake import Intake
 from agent.store.series import STALE_S, Kept
@@ -109,6 +109,14 @@ class Ring:
         """One series, or None if it has no sample in the window."""
         return self.at(self.now).column(name, labels, window)
 
+    def newest(self, name: str, labels: Labels, window: float) -> tuple[float, float] | None:
+        """Time and value of the last sample of that column, or None if there is none."""
+        return self.at(self.now).newest(name, labels, window)
+
+    def still(self, name: str, labels: Labels, window: float) -> Still | None:
+        """The column in short where it is seen at a glance that all its values are one number; None says nothing."""
+        return self.at(self.now).still(name, labels, window)
+
     def labels(self, name: str) -> Collection[Labels]:
         """Label sets of that name that are live (not ended, not stale) now."""
         return self.at(self.now).labels(name)
@@ -167,10 +175,27 @@ class Moment:
 
     def column(self, name: str, labels: Labels, window: float) -> Column | None:
         """One series, or None if it has no sample in the window; of an ended one and its successor the successor."""
-        for kept in self._ring._index.same(name, labels):
-            if (column := kept.column(self.now - window, self.now)) is not None:
+        index, now = self._ring._index, self.now
+        current = index.find(name, labels)
+        if current is not None and (column := current.column(now - window, now)) is not None:
+            return column
+        for kept in index.before(name, labels):
+            if (column := kept.column(now - window, now)) is not None:
                 return column
         return None
+
+    def newest(self, name: str, labels: Labels, window: float) -> tuple[float, float] | None:
+        """Time and value of the last sample of that column, or None if there is none."""
+        kept = self._ring._index.find(name, labels)
+        if kept is not None and self.now - window < (last := kept.together.last) <= self.now:
+            return last, kept.values[-1]
+        column = self.column(name, labels, window)
+        return None if column is None else (column.times[-1], column.values[-1])
+
+    def still(self, name: str, labels: Labels, window: float) -> Still | None:
+        """The column in short where it is seen at a glance that all its values are one number; None says nothing."""
+        kept = self._ring._index.find(name, labels)
+        return None if kept is None else kept.still(self.now - window, self.now)
 
     def labels(self, name: str) -> Collection[Labels]:
         """Label sets of that name that were live (not ended, not stale) at ``now``."""

@@ -7,7 +7,7 @@ from array import array
 from bisect import bisect_right
 from typing import TYPE_CHECKING
 
-from agent.model import Column, Labels, Series
+from agent.model import Column, Labels, Series, Still
 from agent.store import chunk
 
 SEGMENT_S = 300.0
@@ -67,7 +67,7 @@ class Together:
 class Kept:
     """One series. Value ``i`` was read at ``times[i]``; ``values`` is never empty, and the last one holds until ``count``."""
 
-    __slots__ = ("_held", "_packed", "_spans", "ended", "handle", "interval", "together", "values")
+    __slots__ = ("_held", "_packed", "_spans", "_stood", "ended", "handle", "interval", "together", "values")
 
     def __init__(self, handle: Series, together: Together, value: float, interval: float) -> None:
         self.handle = handle
@@ -78,6 +78,7 @@ class Kept:
         self._spans: tuple[Times, ...] = ()  # one for each closed run, oldest first
         self._packed = b""
         self._held: array[float] | None = None  # the newest closed run while it is still raw
+        self._stood = 0  # so many of the newest closed runs had only the value with which the open one began
 
     @property
     def labels(self) -> Labels:
@@ -158,7 +159,10 @@ class Kept:
             self._held = self.run()
             if chunk.constant(self._held):
                 self.pack()
-        self.values = array("d", (value,))
+        begun = array("d", (value,))
+        stands = self._held is None and begun.tobytes() == self.values[:1].tobytes()  # 0.0 equals -0.0
+        self._stood = self._stood + 1 if stands else 0
+        self.values = begun
         return self._held is not None
 
     def pack(self) -> None:
@@ -178,15 +182,52 @@ class Kept:
 
     def column(self, low: float, high: float) -> Column | None:
         """What was read in ``(low, high]``; None if nothing was."""
-        if not self._spans or self.times[0] <= low:  # all of it lies in the open run, as for most questions
-            first, end = _part(self.times, self.count, low, high)
-            return Column(self.times[first:end], self.run()[first:end]) if first < end else None
+        together = self.together
+        run, n = together.times, together.count
+        first = bisect_right(run, low, 0, n)
+        end = n if run[n - 1] <= high else bisect_right(run, high, first, n)
+        if first or not self._spans:  # all of it lies in the open run, as for most questions
+            return Column(run[first:end], self._written(first, end)) if first < end else None
         times, values = array("d"), array("d")
         self._closed(low, high, times, values)
-        _extend(times, values, self.times, self.run(), low, high)
+        times.extend(run[:end])
+        values.extend(self._written(0, end))
         return Column(times, values) if values else None
 
+    def still(self, low: float, high: float) -> Still | None:
+        """The column in short where its values are one number, as far as that is seen without unpacking; None says nothing."""
+        together, value = self.together, self.values[-1]
+        run, n = together.times, together.count
+        last = run[n - 1]
+        if not low < last <= high or value - value != 0.0:  # no number, or no finite one
+            return None
+        first = bisect_right(run, low, 0, n)
+        if first < len(self.values) - 1:  # it moved
+            return None
+        count, begin = n - first, run[first]
+        if first == 0:
+            for back, span in enumerate(reversed(self._spans), 1):
+                if span.until <= low:
+                    break
+                if back > self._stood:
+                    return None
+                k = chunk.count(self._packed, len(self._packed) - back * chunk.STILL_BYTES)
+                place = bisect_right(span, low, 0, k)
+                count, begin = count + k - place, span[place] if place < k else begin
+        return Still(count, begin, last, value)
+
+    def _written(self, first: int, end: int) -> array[float]:
+        """Part of the open run's values, with what has not moved written out."""
+        values = self.values
+        n = len(values)
+        if end <= n:
+            return values[first:end]
+        return values[-1:] * (end - first) if first >= n else values[first:] + values[-1:] * (end - n)
+
     def _closed(self, low: float, high: float, times: array[float], values: array[float]) -> None:
+        if self._held is not None and self._spans[-1][0] <= low:  # as a rule: the runs before need not be walked
+            _extend(times, values, self._spans[-1], self._held, low, high)
+            return
         at = 0
         for span in self._spans:
             packed = at < len(self._packed)
@@ -207,7 +248,7 @@ class Kept:
         return (*self._spans, self.times)
 
 
-_KEPT_BYTES = 96 + 33 + 40 + 150  # the object, its packed bytes' and spans' heads, its places in the ring's indexes
+_KEPT_BYTES = 104 + 33 + 40 + 150  # the object, its packed bytes' and spans' heads, its places in the ring's indexes
 _TOGETHER_BYTES = 112
 
 

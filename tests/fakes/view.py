@@ -8,7 +8,7 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from agent.engine import notation
-from agent.model import Column, Event, Labels
+from agent.model import Column, Event, Labels, Still
 
 STALE_AFTER = 900.0
 
@@ -50,6 +50,13 @@ class FakeView:
             return None
         start, end = bisect_right(whole.times, self.now - window), bisect_right(whole.times, self.now)
         return Column(whole.times[start:end], whole.values[start:end]) if end > start else None
+
+    def newest(self, name: str, labels: Labels, window: float) -> tuple[float, float] | None:
+        column = self.column(name, labels, window)
+        return None if column is None else (column.times[-1], column.values[-1])
+
+    def still(self, name: str, labels: Labels, window: float) -> Still | None:
+        return None
 
     def series(self, name: str, window: float) -> Mapping[Labels, Column]:
         found = {labels: self.column(name, labels, window) for known, labels in self.columns if known == name}
