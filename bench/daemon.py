@@ -5,7 +5,10 @@
 CPU is what the scheduler counted for the whole tree of the contender (a cgroup of its own), never wall time. Each round takes the
 contenders in turn, in a new order, on one load (bench/load.py); figures are medians of the rounds. ``psutil`` asks for times,
 memory, I/O, descriptors and threads of every process once a second, as a first draft would; ``floor`` only reads every process's
-stat line over kept descriptors. Neither has an endpoint, rules or a history. ``lean`` is the agent without its flight recorder.
+stat line over kept descriptors. ``apps`` is apps.plugin, netdata's per-process collector in C, at 1 Hz with its output thrown
+away; said to be missing where netdata is not installed (Debian: netdata-core). None of these has an endpoint, rules or a history.
+``lean`` is the agent without its flight recorder, figures without bars; ``bare`` has no recorder, no GPU collectors and a
+``rules_dir`` of one tree (with none the agent does not start): collecting, the hour in memory, the page and its scrapes are left.
 ``slowness`` is the CPU time of one fixed piece of Python in milliseconds: compare runs only where it is alike. ``start_cpu_s`` is
 the first start in a new state folder, which parses all rules; ``restart_cpu_s`` one that finds them parsed.
 """
@@ -19,6 +22,7 @@ import random
 import shutil
 import signal
 import statistics
+import subprocess
 import sys
 import tempfile
 import time
@@ -33,9 +37,15 @@ from load import background
 from meter import Metered, Scraper, busy_seconds, compile_agent, free_port, quantile, slowness, wait_for_calm
 
 HERE = Path(__file__).resolve().parent
-CONTENDERS = ("agent", "lean", "psutil", "floor")
-AGENTS = {"agent": "", "lean": "recorder: {enabled: false}\n"}
-CPU_BARS = {"agent": {50: 0.35, 500: 0.6, 2000: 1.2}, "lean": {500: 0.35}}
+CONTENDERS = ("agent", "lean", "bare", "psutil", "floor", "apps")
+_NO_RECORDER = "recorder: {enabled: false}\n"
+_NO_GPUS = "collectors: {gpu: {enabled: false}, gpu_health: {enabled: false}}\n"
+AGENTS = {"agent": "", "lean": _NO_RECORDER, "bare": _NO_RECORDER + _NO_GPUS}
+ONE_RULE = ("bare",)
+CPU_BARS: dict[str, dict[int, float]] = {"agent": {50: 0.35, 500: 0.6, 2000: 1.2}, "lean": {}, "bare": {500: 0.35}}
+NETDATA = (Path("/usr/lib/netdata"), Path("/usr/libexec/netdata"))
+SHARE_OF_APPS = {500: 0.5, 2000: 0.3}
+"""What the agent may take of apps.plugin's CPU at most."""
 BARS = {
     "pss_mib": 44,
     "switches_per_s": 10,
@@ -45,7 +55,7 @@ BARS = {
     "scrape_p99_ms": 10,
     "late_p99_ms": 20,
 }
-WARM_S = {"agent": 20.0, "lean": 20.0, "psutil": 5.0, "floor": 5.0}
+WARM_S = {"agent": 20.0, "lean": 20.0, "bare": 20.0, "psutil": 5.0, "floor": 5.0, "apps": 5.0}
 MEMORY_EVERY_S = 10.0
 Figures = dict[str, float]
 
@@ -75,12 +85,30 @@ def start_agent(folder: Path, rules: Path, settings: str) -> tuple[Metered, int,
 def start(name: str, folder: Path, rules: Path) -> tuple[Metered, int | None, Figures]:
     """Any contender."""
     if name in AGENTS:
+        if name in ONE_RULE:
+            rules = folder / "one-rule"
+            many_rules.write_one(rules)
         first, _, figures = start_agent(folder, rules, AGENTS[name])
         first.end()
         meter, port, again = start_agent(folder, rules, AGENTS[name])
         return meter, port, figures | {"restart_cpu_s": again["start_cpu_s"]}
+    if name == "apps":
+        return start_apps(folder), None, {}
     argv = [sys.executable, str(HERE / "processes.py"), "--contender", name, "--seconds", "100000", "--warm", "0"]
     return Metered(argv, folder / "log"), None, {}
+
+
+def apps_plugin() -> Path | None:
+    """netdata's apps.plugin, where it is installed."""
+    return next((plugin for place in NETDATA if os.access(plugin := place / "plugins.d" / "apps.plugin", os.X_OK)), None)
+
+
+def start_apps(folder: Path) -> Metered:
+    """It, at 1 Hz with the groups it ships with. It ends when its standard input does."""
+    plugin = apps_plugin()
+    assert plugin is not None
+    where = f"NETDATA_STOCK_CONFIG_DIR={NETDATA[0]}/conf.d NETDATA_USER_CONFIG_DIR=/etc/netdata"
+    return Metered(["/bin/sh", "-c", f'{where} exec "$0" 1 > /dev/null', str(plugin)], folder / "log", stdin=subprocess.PIPE)
 
 
 def scraped(scraper: Scraper) -> Figures:
@@ -149,13 +177,14 @@ def rounds(count: int, names: list[str], o: argparse.Namespace, rules: Path) -> 
 
 def table(results: dict[int, dict[str, Any]]) -> str:
     """Markdown: the cost of all, then the agent against its bars."""
-    lines = ["| processes | contender | CPU s/min (least, most) | x floor | RSS / PSS MiB | switches/s | slowness | others busy |"]
-    lines.append("| --- " * 8 + "|")
+    head = ("processes", "contender", "CPU s/min (least, most)", "x floor", "x apps", "RSS / PSS MiB", "switches/s", "slowness")
+    lines = [f"| {' | '.join(head)} | others busy |", "| --- " * (len(head) + 1) + "|"]
     for count, found in results.items():
-        least = found["medians"].get("floor", {}).get("cpu_s_per_min", float("nan"))
+        least, apps = (found["medians"].get(name, {}).get("cpu_s_per_min", float("nan")) for name in ("floor", "apps"))
         for name, f in found["medians"].items():
             each = [run["cpu_s_per_min"] for run in found["runs"][name]]
-            cost = f"{f['cpu_s_per_min']:.3f} ({min(each):.3f}, {max(each):.3f}) | {f['cpu_s_per_min'] / least:.1f}"
+            share = _marked(f["cpu_s_per_min"] / apps, SHARE_OF_APPS.get(count) if name == "agent" else None, ".2f")
+            cost = f"{f['cpu_s_per_min']:.3f} ({min(each):.3f}, {max(each):.3f}) | {f['cpu_s_per_min'] / least:.1f} | {share}"
             memory = f"{f['rss_mib']:.0f} / {f['pss_mib']:.0f} | {f['switches_per_s']:.1f}"
             lines.append(f"| {count} | {name} | {cost} | {memory} | {f['slowness']:.1f} | {f['others_busy_cores']:.1f} |")
     for name in AGENTS:
@@ -171,13 +200,13 @@ def _against_bars(name: str, found: dict[int, Figures]) -> list[str]:
     cpu = " | ".join(_marked(figures["cpu_s_per_min"], bars.get(count)) for count, figures in found.items())
     lines.append(f"| cpu_s_per_min | {', '.join(str(bars.get(count, '-')) for count in found)} | {cpu} |")
     for key in [*BARS, *(k for k in next(iter(found.values())) if k not in BARS and k != "cpu_s_per_min")]:
-        bar = BARS.get(key)
+        bar = BARS.get(key) if name == "agent" else None
         lines.append(f"| {key} | {bar or ''} | " + " | ".join(_marked(figures[key], bar) for figures in found.values()) + " |")
     return lines
 
 
-def _marked(value: float, bar: float | None) -> str:
-    return f"**{value:.3g}** over" if bar is not None and value > bar else f"{value:.4g}"
+def _marked(value: float, bar: float | None, form: str = ".4g") -> str:
+    return f"**{value:.3g}** over" if bar is not None and value > bar else f"{value:{form}}"
 
 
 def main() -> None:
@@ -198,10 +227,12 @@ def main() -> None:
     compile_agent()
     with tempfile.TemporaryDirectory(prefix="anfl-rules-") as folder:
         rules = many_rules.write(Path(folder), o.conditions, o.rules)
-        names = o.only.split(",")
+        names = [name for name in o.only.split(",") if name != "apps" or apps_plugin() is not None]
         results = {count: rounds(count, names, o, Path(folder)) for count in map(int, o.procs.split(","))}
     print(table(results))
     print(f"\nRules: {', '.join(f'{value} {key}' for key, value in rules.items())}.".replace("_", " "))
+    if "apps" in o.only.split(",") and "apps" not in names:
+        print("apps: missing, netdata's apps.plugin is not installed here (Debian: netdata-core).")
     if o.json:
         o.json.write_text(json.dumps({"schema": "anfl.bench.daemon/1", "rules": rules, "results": results}, indent=1) + "\n")
 

@@ -1,4 +1,4 @@
-"""A rules folder of a chosen size: the shipped trees, and made ones beside them until there are enough conditions."""
+"""A rules folder of a chosen size: the shipped trees, and made ones beside them until there are enough conditions; or one tree."""
 
 from __future__ import annotations
 
@@ -62,6 +62,13 @@ def conditions(rules: RuleSet) -> int:
     symptoms = [tree.symptom for tree in rules.trees.values()]
     checks = [check for tree in rules.trees.values() for check in tree.checks.values()]
     return len(symptoms) + sum(s.clear is not None for s in symptoms) + len(checks) + sum(c.gate is not None for c in checks)
+
+
+def write_one(folder: Path) -> None:
+    """Fill the folder with the least an agent starts with: one tree, for the host."""
+    folder.mkdir(parents=True, exist_ok=True)
+    name, text = next((name, text) for name, text in made() if "each:" not in text)
+    (folder / name).write_text(text, encoding="utf-8")
 
 
 def write(folder: Path, wanted: int, shipped: Path | None = None) -> dict[str, int]:

@@ -31,13 +31,13 @@ class Metered:
     Where no cgroup can be made: run time of the live tree's threads, and ticks of its dead children.
     """
 
-    def __init__(self, argv: Sequence[str], log: Path, folder: Path | None = None) -> None:
+    def __init__(self, argv: Sequence[str], log: Path, folder: Path | None = None, stdin: int = subprocess.DEVNULL) -> None:
         self._group = _group(f"anflbench.{os.getpid()}.{time.monotonic_ns()}")
         wrapped = list(argv)
         if self._group is not None:
             wrapped = ["/bin/sh", "-c", f'echo $$ > {self._group}/cgroup.procs; exec "$@"', "sh", *argv]
         with log.open("wb") as out:
-            self.process = subprocess.Popen(wrapped, stdin=subprocess.DEVNULL, stdout=out, stderr=out, cwd=folder)
+            self.process = subprocess.Popen(wrapped, stdin=stdin, stdout=out, stderr=out, cwd=folder)
         self.pid = self.process.pid
 
     def cpu(self) -> float:
