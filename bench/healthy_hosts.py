@@ -16,6 +16,7 @@ from agent.model import ENTITY_ENDED, Event, Item, Sample, Series, labels
 MIB, GIB = 2.0**20, 2.0**30
 DAY = 86400
 CPUS = 16
+BACKUP = "tar"
 MEMORY = 128 * GIB
 
 
@@ -199,6 +200,16 @@ def server(host: Host) -> Callable[[Program, float], None]:
     return live
 
 
+def backup(host: Host) -> Callable[[Program, float], None]:
+    """Reads everything from front to back and writes it elsewhere, as fast as the disks go: it waits for them most of the time."""
+
+    def live(me: Program, age: float) -> None:
+        me.set(blocked=float(host.random.random() < 0.85), threads=1.0)
+        me.add(cpu=0.12, delay=0.01, waits=900, read=150 * MIB, written=150 * MIB)
+
+    return live
+
+
 def leak(host: Host) -> Callable[[Program, float], None]:
     """Not healthy: grows by 2 MiB a second after its first quarter of an hour."""
 
@@ -216,12 +227,14 @@ Script = Callable[[Host, int], None]
 
 
 def idle(host: Host, second: int) -> None:
-    """A dozen daemons, and a small job each hour."""
+    """A dozen daemons, a small job each hour, and twenty minutes of backup twice a day."""
     if second == 0:
         for _ in range(12):
             host.start("daemon", daemon(host, threads=host.random.choice([1, 3, 8])))
     if second % 3600 == 1800:
         host.start("logrotate", compiler(host, 20.0), lasts=20.0)
+    if second % 43200 == 9000:
+        host.start(BACKUP, backup(host), lasts=1200.0)
 
 
 def training(host: Host, second: int) -> None:

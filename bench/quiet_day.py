@@ -1,11 +1,12 @@
 """Does a quiet machine stay quiet? A day of healthy hosts, compressed, through judge, suspicions, incidents and alerts.
 
-    python bench/quiet_day.py [--hours 24] [--seed 1] [--hosts idle,training] [--recording FOLDER] [--json]
+    python bench/quiet_day.py [--hours 24] [--seed 1] [--hosts idle,training] [--recording FOLDER [--once]] [--json]
 
 Every second of healthy_hosts.py goes into the agent's own memory and is judged as the daemon judges it, every 5 s, with the
 shipped rules; incidents live and alerts are grouped and planned as in the daemon. Closer looks are answered as a healthy program
-answers them. A folder of the flight recorder's is judged in the same way, for as long as it is. Bar: at most 0.1 pages (warnings
-or worse that are sent) and 1 notice a day. A host with a leak comes last: of that there must be word, or the bench sees nothing.
+answers them. A folder of the flight recorder's (or a file of ``record export``) is judged in the same way, again and again until
+the hours are full (--once: as long as it is). Bar: at most 0.1 pages (warnings or worse that are sent) and 1 notice a day. A host
+with a leak comes last: of that there must be word, or the bench sees nothing.
 """
 
 from __future__ import annotations
@@ -18,9 +19,10 @@ import time
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass, field
 
-from healthy_hosts import HOSTS, Host, Script, sick
+from _looped import looped, span
+from healthy_hosts import BACKUP, HOSTS, Host, Script, sick
 
-from agent import past, plugins
+from agent import plugins
 from agent.alerting import Alerts, Digest, Receiver
 from agent.alerts.intake import alert_of
 from agent.alerts.model import Address, Alert
@@ -57,9 +59,15 @@ HEALTHY: dict[str, dict[str, float | str | bool]] = {
     "threads": {"disk_wait_share": 0.02, "threads_contending": 0.0},
     "sockets": {"receive_waiting_bytes": 0.0, "backlog_waiting": 0.0, "backlog_limit_share": 0.0},
     "host_pressure": {"other_cpu_cores": 1.0},
+    "file_reads": {"storage_bytes": 1e6, "through_share": 0.1, "new_files_share": 0.05},
 }  # fmt: skip
 """What looks at a healthy program find. The leaking one is told from it by its pid."""
-LEAKING = {"memray": {"verdict": "leak", "leak_share": 0.9}}
+BACKING_UP: dict[str, dict[str, float | str | bool]] = {
+    "threads": {"disk_wait_share": 0.85, "threads_contending": 0.0},
+    "file_reads": {"storage_bytes": 150e6, "through_share": 0.95, "new_files_share": 0.3},
+}
+"""And at a backup, which waits for the disk all the while."""
+LEAKING: dict[str, dict[str, float | str | bool]] = {"memray": {"verdict": "leak", "leak_share": 0.9}}
 NAME = Text("chat")
 SETTINGS = Alerts(digest=Digest(receivers=(NAME,)))
 RECEIVER = Receiver(NAME, "webhook", url="http://127.0.0.1/")
@@ -163,6 +171,9 @@ class Watched:
     def answer(self, key: ProbeKey) -> Evidence:
         """One look."""
         more = LEAKING.get(key.probe, {}) if self.leaking else {}
+        whose = ("pid", str(key.pid))
+        if any(whose in known and ("comm", BACKUP) in known for known in self.ring.labels("process_info")):
+            more = BACKING_UP.get(key.probe, {})
         return Evidence(key.probe, {**HEALTHY.get(key.probe, {}), **more})
 
     def explain(self, change: Transition, found: JsonObject | None = None) -> None:
@@ -201,16 +212,21 @@ def day(rules: RuleSet, host: str, script: Script, hours: float, seed: int) -> F
     return summed(figures, began)
 
 
-def recorded(rules: RuleSet, folder: str) -> Figures:
-    """A host as the flight recorder kept it; looks are answered as if all were well, so a proven cause is none."""
+def recorded(rules: RuleSet, folder: str, hours: float | None) -> Figures | None:
+    """A host as the flight recorder kept it, played until the hours are full (None: once); looks are answered as if all were well,
+    so a proven cause is none. None if nothing was recorded there."""
     figures, began = Figures(folder, 0.0), time.process_time()
-    watched, first, due = Watched(rules, figures), 0.0, 0.0
-    for moment in past.feed(watched.ring, Recording(folder), 0.0, 4e9):
-        first = first or moment
+    recording = Recording(folder)
+    if (known := span(recording)) is None:
+        return None
+    watched, due = Watched(rules, figures), 0.0
+    for moment, events, items in looped(recording, known, known.seconds / 3600 if hours is None else hours):
+        watched.ring.add(max(moment, watched.ring.now), events)
+        watched.ring.add(moment, items, 1.0)
         if moment >= due:
             due = moment + ROUND_S
             watched.round(moment)
-    figures.hours = round((watched.ring.now - first) / 3600, 2)
+    figures.hours = round((watched.ring.now - known.first) / 3600, 2)
     return summed(figures, began)
 
 
@@ -227,14 +243,18 @@ def main() -> int:
     parser.add_argument("--hours", type=float, default=24.0)
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--hosts", default=",".join(HOSTS))
-    parser.add_argument("--recording", action="append", default=[])
+    parser.add_argument("--recording", action="append", default=[], help="a flight recorder's folder, or an exported file")
+    parser.add_argument("--once", action="store_true", help="each recording as long as it is, not until the hours are full")
     parser.add_argument("--quick", action="store_true", help="six hours")
     parser.add_argument("--json", action="store_true")
     asked = parser.parse_args()
     hours = 6.0 if asked.quick else asked.hours
     rules = plugins.rules_or_raise(plugins.installed(), Config())
     found = [day(rules, name, HOSTS[name], hours, asked.seed) for name in asked.hosts.split(",") if name]
-    found += [recorded(rules, folder) for folder in asked.recording]
+    for folder in asked.recording:
+        if (figures := recorded(rules, folder, None if asked.once else hours)) is None:
+            parser.error(f"nothing was recorded in {folder}: name the folder 'recording' below the agent's state_dir")
+        found.append(figures)
     control = day(rules, "one with a leak", sick, max(0.4, min(hours, 2.0)), asked.seed)
     good = all(f.quiet for f in found) and control.pages >= 1
     print(json.dumps({"ok": good, "hosts": [asdict(f) for f in (*found, control)]}) if asked.json else table([*found, control]))
