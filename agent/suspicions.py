@@ -91,10 +91,10 @@ def borne_out(rules: RuleSet, tree: str, diagnosis: JsonObject) -> bool:
 
 
 def bears_out(rules: RuleSet, tree: str, cause: JsonObject) -> bool:
-    """Whether a cause is what was suspected: named by the tree, worth telling, and somebody's in particular, not the host's."""
+    """Whether a cause is what was suspected: named by the tree, worth telling, and a process's or a device's, not the host's."""
     names = {str(cause["id"]), str(cause["id"]).partition(".")[0]}
     suspected = not names.isdisjoint(rules.trees[tree].symptom.suspicion) if tree in rules.trees else False
-    return suspected and cause["severity"] != "notice" and cause["target"].get("pid") is not None
+    return suspected and cause["severity"] != "notice" and cause["target"]["kind"] != "host"
 
 
 def _is_suspicion(rules: RuleSet, tree: str) -> bool:

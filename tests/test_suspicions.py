@@ -48,9 +48,9 @@ def key(pid: int = 7) -> tuple[str, Labels]:
     return "busy_fast", labels(pid=pid)
 
 
-def found(id: str = "busy.threads", severity: str = "warning", pid: int | None = 7) -> JsonObject:
+def found(id: str = "busy.threads", severity: str = "warning", kind: str = "process") -> JsonObject:
     """As much of a diagnosis as is looked at."""
-    cause: dict[str, Any] = {"id": id, "severity": severity, "target": {"pid": pid}}
+    cause: dict[str, Any] = {"id": id, "severity": severity, "target": {"kind": kind}}
     return {"causes": [cause]}
 
 
@@ -80,7 +80,7 @@ def test_a_suspicion_that_was_over_before_the_look_ended_is_not_told() -> None:
     assert kept.proven(RULES, key(), found()) is None
 
 
-@pytest.mark.parametrize("diagnosis", [{"causes": []}, found("other.threads"), found(severity="notice"), found(pid=None)])
+@pytest.mark.parametrize("diagnosis", [{"causes": []}, found("other.threads"), found(severity="notice"), found(kind="host")])
 def test_another_topic_a_notice_or_the_hosts_trouble_proves_nothing(diagnosis: JsonObject) -> None:
     """The suspicion stands, and is not told."""
     kept = Suspicions()

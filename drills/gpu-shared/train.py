@@ -1,4 +1,4 @@
-"""Two services on one host that know nothing of each other; the second one is started later."""
+"""Two services of two jobs on one host that know nothing of each other; the second one is started later."""
 import os
 import signal
 import subprocess
@@ -21,10 +21,14 @@ def serve():
         time.sleep(PAUSE)
 
 
+def serving(job):
+    return subprocess.Popen([sys.executable, __file__, "serve"], env={**os.environ, "SLURM_JOB_ID": job})
+
+
 def launch():
-    first = subprocess.Popen([sys.executable, __file__, "serve"])
+    first = serving(job="4711")
     time.sleep(2)
-    second = subprocess.Popen([sys.executable, __file__, "serve"])
+    second = serving(job="4712")
     print("TARGET", first.pid, flush=True)
     print("CULPRIT", second.pid, flush=True)
     print("READY", flush=True)
