@@ -17,11 +17,20 @@ def document(r: Json) -> Document:
     blocks = (*_health(r), *_top(r), *_errors(r), *_use(r), *_charts(r), *_trends(r), *_own(r))
     return Document(
         title=f"{TITLES[r['period']]} on {r['host']}",
-        badge={"ok": "no trouble" if r["incidents"] else ""}.get(worst, worst),
-        tone=worst,
+        badge={"ok": _calm(r)}.get(worst, worst),
+        tone=worst if r["recorded"] else "notice",
         under=f"{clock(r['since'])} to {clock(r['until'])} · anfl-agent {r['agent_version']}",
         blocks=blocks,
     )
+
+
+def _calm(r: Json) -> str:
+    """What may be said where no incident is known: no more than was watched."""
+    if not r["recorded"]:
+        return "nothing recorded"
+    if not r["incidents"]:
+        return ""
+    return "no trouble" if r["recorded"] >= FULLY else "no trouble seen"
 
 
 def _health(r: Json) -> list[Block]:
@@ -40,7 +49,7 @@ def _well(r: Json) -> list[tuple[str, str]]:
     calm = 1.0 - i["suffered_s"] / whole
     severities = ", ".join(f"{n} {word}" for word, n in sorted(i["by_severity"].items())) or "none"
     return [
-        ("Time without an open incident", f"{100 * calm:.1f} %"),
+        ("Time without an open incident", f"{100 * calm:.1f} %" if r["recorded"] or i["suffered_s"] else "unknown"),
         ("Incidents opened", f"{i['opened']} (the {r['period']} before: {i['before']})"),
         ("Of all, by severity", severities),
         ("Closed, still open", f"{i['closed']}, {i['open']}"),

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from agent.model import Severity, labels
+from agent.model import Labels, Severity, labels
 from agent.reports import html, markdown, period, period_document, shown
 from agent.reports.history import Grid
 from agent.reports.incident import duration
@@ -133,9 +133,26 @@ def test_a_time_without_a_recording_is_not_called_healthy(tmp_path: Path) -> Non
     told = period.report(period.of_state(state(run=False)), sources(record(tmp_path, [(START, {})])), "week", START)
     page = markdown.markdown(period_document.document(told))
     assert told["recorded"] == 0.0
+    assert "NOTHING RECORDED" in page.splitlines()[0]
+    assert "| Time without an open incident | unknown |" in page
     assert "Where nothing was recorded nothing is known" in page
     assert page.count("Nothing was recorded.") == 2
     assert "Too little was recorded to tell a trend." in page
+
+
+def test_an_hour_that_was_watched_is_no_calm_day(tmp_path: Path) -> None:
+    """The badge says no more than what was seen."""
+    told = period.report(period.of_state(state(run=False)), sources(record(tmp_path, course(3600, 10, _load))), "day", START + 3600)
+    quiet = {**told, "incidents": {**told["incidents"], "by_severity": {}}}
+    assert 0.0 < told["recorded"] < 0.1
+    assert [period_document.document({**quiet, "recorded": share}).badge for share in (told["recorded"], 1.0)] == [
+        "no trouble seen",
+        "no trouble",
+    ]
+
+
+def _load(at: float) -> dict[tuple[str, Labels], float]:
+    return {("host_load1", labels()): at}
 
 
 def test_a_recording_from_elsewhere_has_no_incidents(tmp_path: Path) -> None:
