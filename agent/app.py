@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import math
 import socket
 from collections.abc import AsyncIterator, Callable, Iterable
 from dataclasses import dataclass, field
@@ -36,6 +37,7 @@ OLD_ENOUGH_S = 12.0  # the shortest windows of the shipped rates
 NEWCOMER_S = 2.0  # subjects of the first rounds count as old
 SETTLE_TICKS = 5  # how often the cgroups of subjects are looked up
 LOOKUP_S = 10.0
+LONGEST_S = 86400.0  # one question may keep the agent busy; its memory holds an hour or so
 
 
 @dataclass(frozen=True)
@@ -201,8 +203,10 @@ class Agent:
             if name not in self.rules.trees:
                 known = sorted(self.rules.trees)
                 raise UsageError(f"no tree '{name}'", help=did_you_mean(name, known) or f"there are: {', '.join(known)}")
-        if request.for_s <= 0:
-            raise UsageError("--for must be longer than 0 s", help="such as --for 15s")
+        if not 0 < request.for_s <= LONGEST_S:
+            raise UsageError("--for must be longer than 0 s and at most a day", help="such as --for 15s")
+        if request.since is not None and not 0 < request.since < math.inf:
+            raise UsageError("--since must be longer than 0 s", help="such as --since 30m")
         if request.gpu is not None and "gpu" not in self.collectors:
             raise Unavailable("GPUs are not watched here", help="collectors.gpu is switched off in the configuration")
         if request.since is not None and self.burst:

@@ -145,6 +145,9 @@ async def test_a_target_of_which_nothing_was_sampled_is_no_all_clear(agent: Agen
     [
         (Request(trees=("lookd",)), UsageError, 2, "did you mean 'looked'"),
         (Request(for_s=0.0), UsageError, 2, "longer than 0 s"),
+        (Request(for_s=float("nan")), UsageError, 2, "longer than 0 s"),
+        (Request(for_s=float("inf")), UsageError, 2, "at most a day"),
+        (Request(since=float("nan")), UsageError, 2, "--since must be"),
         (Request(pid=4_000_000), AgentError, 2, "there is no process 4000000"),
         (Request(unit="none.service"), UsageError, 2, "no process runs in unit 'none.service'"),
         (Request(gpu="0"), Unavailable, 3, "GPUs are not watched"),

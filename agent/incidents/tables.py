@@ -27,6 +27,7 @@ from typing import Any
 
 from agent.engine.incident import Entry, Incident, IncidentEvent, incident, plain
 from agent.model import JsonObject, Severity
+from agent.store.database import BITS
 from agent.store.state import Room
 
 KEEP_EVENTS_S = 7 * 86400.0
@@ -175,7 +176,9 @@ def closed_by_people(at: sqlite3.Connection) -> list[Incident]:
 
 
 def current(at: sqlite3.Connection, number: int) -> Incident | None:
-    """One incident as it stands."""
+    """One incident as it stands; None where there is none, nor can be."""
+    if number.bit_length() > BITS:
+        return None
     row = at.execute("SELECT body FROM incidents WHERE id = ?", (number,)).fetchone()
     return None if row is None else incident(json.loads(row[0]))
 

@@ -15,6 +15,7 @@ from agent.model import JsonObject, Target
 from agent.remedy.guard import BREAKER_WINDOW_S, STORM_WINDOW_S
 from agent.remedy.model import ACTING, EDGES, OVER, House, Phase, Run, Tally
 from agent.store.audit import Entry, canonical, link
+from agent.store.database import BITS
 from agent.store.state import Loss, Room
 
 KEEP_S = 180 * 86400.0
@@ -146,7 +147,9 @@ def switch(to: sqlite3.Connection, name: str, value: JsonObject | None, now: flo
 
 
 def get(at: sqlite3.Connection, number: int) -> Run | None:
-    """One run."""
+    """One run; None where there is none, nor can be."""
+    if number.bit_length() > BITS:
+        return None
     row = at.execute("SELECT id, phase, updated, body FROM runs WHERE id = ?", (number,)).fetchone()
     return None if row is None else _run(row)
 

@@ -71,6 +71,10 @@ def transaction(connection: sqlite3.Connection) -> Iterator[sqlite3.Connection]:
         raise
 
 
+BITS = 63
+"""Of SQLite's greatest integer: a larger one, as somebody may type it, cannot even be looked for."""
+
+
 def read_only(path: str) -> sqlite3.Connection:
     """A connection that cannot write. Unavailable if there is no state file, or it cannot be read.
 
@@ -81,11 +85,13 @@ def read_only(path: str) -> sqlite3.Connection:
         raise Unavailable("there is no state file", where=path, help="the agent makes it when it runs; check 'state_dir'")
     lying, shared = "mode=ro&immutable=1", "mode=ro"
     for options in (shared, lying) if os.path.exists(f"{path}-wal") else (lying,):
-        connection = sqlite3.connect(f"file:{_quoted(path)}?{options}", uri=True, timeout=BUSY_S, isolation_level=None)
+        connection: sqlite3.Connection | None = None
         try:
+            connection = sqlite3.connect(f"file:{_quoted(path)}?{options}", uri=True, timeout=BUSY_S, isolation_level=None)
             connection.execute("SELECT count(*) FROM sqlite_master").fetchone()
         except sqlite3.Error as error:
-            connection.close()
+            if connection is not None:
+                connection.close()
             last = error
         else:
             return connection

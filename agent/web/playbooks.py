@@ -120,9 +120,8 @@ class PlaybooksApi:
         """Approve or deny: who may is configured, and the kernel says who asks."""
         voice = await aside(lambda: self._voices.of(who))
         if voice is None:
-            return refusal(
-                403, Refused("you may not decide about playbooks", help="playbooks.approvers in config.yaml says who may")
-            )
+            who_may = "playbooks.approvers in config.yaml says who may"
+            return refusal(403, Refused("you may not decide about playbooks", help=who_may, exit_code=3))
         number, given = _number(told, "id"), told.get("code")
         code = await self._code(voice, given) if isinstance(given, str) and given else None
         try:
@@ -162,16 +161,16 @@ class PlaybooksApi:
     async def _pause(self, told: JsonObject, who: str) -> JsonObject:
         for_s, why = told.get("for_s"), _reason(told)
         if isinstance(for_s, bool) or not isinstance(for_s, int | float) or not 0 < for_s <= PAUSE_MOST_S:
-            raise UsageError("for_s must be seconds, at most 30 days")
+            raise UsageError("a pause must be longer than 0 s and at most 30 days", help="such as --for 2h")
         if not why:
-            raise UsageError("a pause needs a reason")
+            raise UsageError("a pause needs a reason", help="say why with --reason 'maintenance'")
         until = self._clock.now() + for_s
         await self._people.switch("pause", {"until": until, "why": f"{why} ({who})"}, who)
         return {"until": until}
 
     async def _switch_off(self, told: JsonObject, who: str) -> JsonObject:
         if told["verb"] == "reset" and not _reason(told):
-            raise UsageError("resetting the breaker needs a reason")
+            raise UsageError("resetting the breaker needs a reason", help="say why with --reason")
         await self._people.switch("pause" if told["verb"] == "resume" else "breaker", None, who)
         return {}
 
@@ -184,7 +183,7 @@ class PlaybooksApi:
 
 def _refused(who: peer.Peer) -> web.StreamResponse:
     help = f"ask root or a member of the group {peer.GROUP}"
-    return refusal(403, AgentError("playbooks are not yours to see or steer", help=help))
+    return refusal(403, AgentError("playbooks are not yours to see or steer", help=help, exit_code=3))
 
 
 def _number(told: JsonObject, name: str) -> int:

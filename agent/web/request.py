@@ -21,5 +21,5 @@ async def body(request: web.BaseRequest) -> Any:
     """The body as JSON; UsageError if it is none. No body is an empty object."""
     try:
         return json.loads(await request.text() or "{}")
-    except ValueError:
+    except (ValueError, RecursionError):  # also nesting without end
         raise UsageError("the body is not JSON") from None

@@ -120,6 +120,14 @@ def test_reading_without_a_file_says_so(tmp_path: Path) -> None:
         looked(str(tmp_path / "state.db"), lambda at: None)
 
 
+def test_a_file_that_cannot_be_opened_says_so(tmp_path: Path) -> None:
+    """SQLite tells some of it at once, some only when it reads."""
+    (tmp_path / "state.db").mkdir()
+    with pytest.raises(Unavailable, match="the state file cannot be read") as refused:
+        looked(str(tmp_path / "state.db"), lambda at: None)
+    assert (refused.value.exit_code, "as root" in refused.value.help) == (3, True)
+
+
 def test_a_look_at_a_file_at_rest_leaves_nothing_beside_it(tmp_path: Path) -> None:
     """As the doctor promises; with an agent at work it sees what is committed."""
     count = partial(looked, str(tmp_path / "state.db"), lambda at: at.execute("SELECT count(*) FROM notes").fetchone()[0])

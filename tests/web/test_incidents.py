@@ -114,6 +114,7 @@ async def test_a_stranger_sees_and_handles_own_incidents_only(door: Door, monkey
         ("POST", "/v1/incident", {"id": True, "verb": "ack"}, "must be a number"),
         ("POST", "/v1/incident", {"id": 3, "verb": "ack", "as": "root"}, "an object with id, verb and text"),
         ("POST", "/v1/incident", {"id": 99, "verb": "ack"}, "there is no incident 99"),
+        ("POST", "/v1/incident", {"id": 10**20, "verb": "ack"}, "there is no incident 100000000000000000000"),
         ("POST", "/v1/incident", {"id": 6, "verb": "ack"}, "is closed"),
         ("POST", "/v1/incident", {"id": 3, "verb": "comment", "text": "x" * 3000}, "at most"),
     ],

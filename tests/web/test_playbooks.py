@@ -135,7 +135,10 @@ async def test_a_pause_and_a_reset_need_reasons(door: Door) -> None:
         {"verb": "approve"},
         {"verb": "approve", "id": "1"},
         {"verb": "approve", "id": True},
+        {"verb": "approve", "id": 10**20},
+        {"verb": "undo", "id": 10**20},
         {"verb": "pause", "for_s": -1, "reason": "x"},
+        {"verb": "pause", "for_s": float("nan"), "reason": "x"},
         {"verb": "pause", "for_s": 1e9, "reason": "x"},
         {"verb": "deny", "id": 1, "reason": 5},
         {"verb": "weigh", "playbook": "none", "incident": 1},
@@ -145,8 +148,9 @@ async def test_a_pause_and_a_reset_need_reasons(door: Door) -> None:
 )
 async def test_what_makes_no_sense_is_refused_and_changes_nothing(door: Door, body: JsonObject) -> None:
     """With a word on what would."""
-    with pytest.raises(AgentError):
+    with pytest.raises(AgentError) as refused:
         await door.ask("POST", "/v1/playbook", body)
+    assert refused.value.exit_code == 2  # not "the agent failed to answer"
     assert [r["phase"] for r in (await door.ask("GET", "/v1/playbooks"))["runs"]] == ["proposed"]
 
 
@@ -164,8 +168,9 @@ async def test_who_is_not_configured_cannot_decide(tmp_path: Path) -> None:
     """Not even root, nor the agent's own user."""
     door = await opened(tmp_path, approvers=(Approver(user=Text("somebody-else")),))
     for verb in ("approve", "deny"):
-        with pytest.raises(AgentError, match="you may not decide"):
+        with pytest.raises(AgentError, match="you may not decide") as refused:
             await door.say(verb=verb, id=1)
+        assert refused.value.exit_code == 3  # as everywhere who may not ask
     assert (await door.state.read(tables.runs))[0].phase == "proposed"
     await closed(door)
 

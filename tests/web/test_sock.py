@@ -112,6 +112,19 @@ async def test_a_wrong_question_gets_a_clear_error(
     assert not door.backend.asked
 
 
+async def test_a_body_nested_without_end_is_a_wrong_question(door: Door) -> None:
+    """Not a failure of the agent, and no traceback in its log."""
+    text = "[" * 5000
+    head = f"POST /v1/diagnose HTTP/1.1\r\nHost: x\r\nContent-Length: {len(text)}\r\nConnection: close\r\n\r\n"
+    reader, writer = await asyncio.open_unix_connection(str(door.path))
+    writer.write((head + text).encode())
+    answer = await reader.read()
+    writer.close()
+    await writer.wait_closed()
+    assert answer.startswith(b"HTTP/1.1 400 ")
+    assert b"the body is not JSON" in answer
+
+
 @pytest.mark.parametrize(
     ("error", "words", "code"), [(UsageError("no tree 'x'", help="try y"), "no tree 'x'", 2), (ValueError("secret"), "failed", 3)]
 )
