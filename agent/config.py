@@ -164,8 +164,11 @@ def load(explicit: str | None = None, env: Mapping[str, str] | None = None) -> C
         return _defaults(Config(), environment)
     try:
         text = Path(path).read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        raise ConfigError(f"cannot read the configuration: {error}", where=path, help="check its mode and owner") from None
+    except OSError as error:
+        why = error.strerror or str(error)
+        raise ConfigError(f"cannot read the configuration: {why}", where=path, help="check its mode and owner") from None
+    except UnicodeDecodeError:
+        raise ConfigError("cannot read the configuration: it is no UTF-8 text", where=path, help="save it as UTF-8") from None
     return _defaults(parse_config(text, path), environment)
 
 

@@ -43,6 +43,14 @@ def test_a_named_file_that_is_missing_is_an_error() -> None:
         config.find("/nowhere/c.yaml", {})
 
 
+def test_a_file_that_is_no_text_is_told_so(tmp_path: Path) -> None:
+    """Its mode and owner would be the wrong place to look."""
+    (tmp_path / "c.yaml").write_bytes(b"\xff\xfe\x00")
+    with pytest.raises(ConfigError, match="no UTF-8 text") as refused:
+        config.load(str(tmp_path / "c.yaml"), {})
+    assert "mode" not in refused.value.help
+
+
 def test_plain_users_get_xdg_folders_and_root_the_system_ones() -> None:
     """Without root nothing is written outside the user's own folders."""
     env = {"XDG_STATE_HOME": "/s", "XDG_RUNTIME_DIR": "/r", "HOME": "/h"}

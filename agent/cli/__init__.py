@@ -114,6 +114,9 @@ def _run(args: list[str]) -> int:
         return done.exit_code
     except (click.Abort, KeyboardInterrupt):
         return 130
+    except click.exceptions.NoArgsIsHelpError as empty:
+        empty.show()
+        return empty.exit_code
     except click.ClickException as wrong:
         context = wrong.ctx.command_path if isinstance(wrong, click.UsageError) and wrong.ctx else "anfl-agent"
         error = AgentError(wrong.format_message(), help=f"see '{context} --help'", exit_code=2)

@@ -68,6 +68,10 @@ def command(
 
     if sum(asked[key] is not None for key in ("pid", "unit", "gpu")) > 1:
         raise UsageError("name one of --pid, --unit and --gpu")
+    if plugin and as_json:
+        raise UsageError("--json and --plugin exclude each other", help="--plugin prints one line for a monitoring system")
+    if recording is not None and at is None:
+        raise UsageError("--recording needs --at", help="say which moment of it, such as --at 03:12")
     progress = Progress(quiet or as_json or plugin)
     config = configuration.load(ctx.obj["config"])
     request = {key: list(value) if isinstance(value, tuple) else value for key, value in asked.items()}

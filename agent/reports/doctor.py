@@ -165,8 +165,8 @@ def folders(state_dir: str, artifacts_dir: str, fix: bool) -> Iterable[Item]:
                 yield Item("Folders", name, "missing", f"{path}: {error.strerror}", "name another folder in the configuration")
                 continue
         if not path.is_dir():
-            near = next(p for p in path.parents if p.exists())
-            made = os.access(near, os.W_OK)
+            near = next(p for p in (path, *path.parents) if os.path.lexists(p))
+            made = near.is_dir() and os.access(near, os.W_OK)
             yield Item(
                 "Folders",
                 name,

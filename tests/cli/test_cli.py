@@ -60,3 +60,14 @@ def test_files_lists_what_ships_and_prints_one(capsys: pytest.CaptureFixture[str
     assert "[Service]" in out
     code, _, err = run(capsys, "files", "rules/none.yaml")
     assert (code, "no shipped file" in err) == (2, True)
+
+
+@pytest.mark.parametrize("words", [[], ["incidents"], ["sim", "gpu"]])
+def test_a_command_without_its_command_shows_what_there_is(capsys: pytest.CaptureFixture[str], words: list[str]) -> None:
+    """As help, not as an error in front of help."""
+    with pytest.raises(SystemExit) as done:
+        main(words)
+    said = capsys.readouterr()
+    assert (done.value.code, said.out) == (2, "")
+    assert said.err.startswith("Usage: anfl-agent ")
+    assert "Traceback" not in said.err

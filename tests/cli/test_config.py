@@ -52,3 +52,13 @@ def test_a_check_says_which_file_was_read(call: Call, tmp_path: Path) -> None:
         "path": str(path),
         "ok": True,
     }
+
+
+def test_a_check_finds_an_address_that_a_start_would_refuse(call: Call, tmp_path: Path) -> None:
+    """What passes the check must start."""
+    path = tmp_path / "config.yaml"
+    path.write_text("listen: somewhere\n")
+    done = call("config", "check", str(path))
+    assert (done.code, "'somewhere' is not host:port" in done.err) == (2, True)
+    path.write_text("listen: 0.0.0.0:9477\n")  # 'run --insecure' takes it
+    assert call("config", "check", str(path)).code == 0

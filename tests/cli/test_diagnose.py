@@ -141,6 +141,22 @@ def test_the_verdict_is_the_exit_code(call: Call, agent: Agent, verdict: str, co
     assert (done.code, json.loads(done.out)["verdict"], done.err) == (code, verdict, "")
 
 
+@pytest.mark.parametrize(
+    ("options", "code", "words"),
+    [
+        (["--recording", "case"], 2, "--recording needs --at"),
+        (["--plugin", "--json"], 3, "ANFL UNKNOWN - --json and --plugin exclude each other"),
+        (["--pid", "1", "--gpu", "0"], 2, "name one of --pid"),
+    ],
+)
+def test_options_that_contradict_each_other_are_a_usage_error(
+    call: Call, agent: Agent, options: list[str], code: int, words: str
+) -> None:
+    """None of them is left out silently."""
+    done = call("diagnose", *options)
+    assert (done.code, words in done.out + done.err) == (code, True)
+
+
 def test_durations_carry_units() -> None:
     """Plain numbers are seconds."""
     kind = diagnose.Duration()

@@ -86,8 +86,11 @@ def test_folders_are_made_only_when_asked(tmp_path: Path) -> None:
     list(doctor.folders(str(state), str(artifacts), fix=True))
     assert [path.stat().st_mode & 0o777 for path in (state, artifacts)] == [0o700, 0o700]
     (tmp_path / "file").write_text("")
-    [item, _] = doctor.folders(str(tmp_path / "file/state"), str(artifacts), fix=True)
-    assert (item.state, "Not a directory" in item.says) == ("missing", True)
+    for fix, says in ((True, "Not a directory"), (False, "cannot be made")):
+        [item, _] = doctor.folders(str(tmp_path / "file/state"), str(artifacts), fix=fix)
+        assert (item.state, says in item.says) == ("missing", True)
+    [item, _] = doctor.folders(str(tmp_path / "file"), str(artifacts), fix=False)
+    assert item.state == "missing"
 
 
 def test_the_state_file_is_whole_damaged_or_new_after_a_loss(tmp_path: Path) -> None:
