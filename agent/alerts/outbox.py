@@ -14,6 +14,7 @@ from agent.alerts.health import GIVE_UP_S, LONGEST_ASKED_S, Health, backoff
 from agent.alerts.model import Outcome, Row
 from agent.alerts.plan import Ledger, Plan
 from agent.alerts.tables import Kept, Writes
+from agent.model import JsonObject
 
 
 class Outbox:
@@ -128,7 +129,7 @@ class Outbox:
         return failed
 
     def _delivered(self, row: Row, now: float, writes: Writes) -> Row:
-        done = row.but(state="done", done=now, error="", payload={"title": row.payload.get("title", "")}, marks=())
+        done = row.but(state="done", done=now, error="", payload=_stub(row.payload), marks=())
         writes.row(done)
         writes.tidy()
         del self.ledger.rows[row.group, row.address]
@@ -174,3 +175,9 @@ class Outbox:
     def _note(self, address: str, health: Health, writes: Writes) -> None:
         self.health[address] = health
         writes.health(address, health.to_json())
+
+
+def _stub(payload: JsonObject) -> JsonObject:
+    """What is kept of a message that arrived: its title and whose it was, for ``alerts list`` and reports."""
+    about = [{"incident": alert["incident"]} for alert in payload.get("alerts", ()) if "incident" in alert]
+    return {"title": payload.get("title", ""), "alerts": about}

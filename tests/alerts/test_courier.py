@@ -126,6 +126,17 @@ async def test_an_incident_is_told_to_everybody_and_so_is_its_end(tmp_path: Path
         await host.until(lambda: not host.alerting.courier.outbox.ledger.alerts)
 
 
+async def test_a_message_that_arrived_is_still_known_to_be_of_its_incident(tmp_path: Path) -> None:
+    """Its text is let go; a report of the incident says who was told and when."""
+    async with running(tmp_path, (receiver("a"),)) as host:
+        await host.tell(7)
+        await host.until(lambda: len(host.got) == 1)
+        async with asyncio.timeout(20):
+            while not (done := await host.state.read(lambda at: list(alert_tables.last_done(at, 10)))):
+                await asyncio.sleep(0.01)
+        assert done[0].payload == {"title": host.got[0][1]["title"], "alerts": [{"incident": "7"}]}
+
+
 async def test_an_event_that_comes_while_events_are_read_is_told_too(tmp_path: Path) -> None:
     """The hint that comes after the database was asked and before its answer was taken is not forgotten."""
     async with running(tmp_path) as host:
