@@ -185,7 +185,8 @@ def _cause(rules: Any, cause: Any) -> list[str]:
     lines += [f"  refuted    {w:.2f} by {n}: {checks[n].expr.text}" for n, w in cause.refute.items()]
     lines += [f"  leads to   {', '.join(cause.leads_to)}"] if cause.leads_to else []
     lines += [f"  playbook   {cause.playbook}"] if cause.playbook else []
-    return [*lines, f"  advice     {cause.advice}"] if cause.advice else lines
+    lines += [f"  advice     {cause.advice}"] if cause.advice else []
+    return [*lines, f"  prevent    {cause.prevent}"] if cause.prevent else lines
 
 
 def _tree(tree: Any) -> list[str]:

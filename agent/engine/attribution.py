@@ -23,10 +23,17 @@ Leads = Callable[[str], tuple[str, ...]]
 
 
 def diagnosed(
-    book: Book, now: float, diagnosis: JsonObject, key: Key | None, leads: Leads, who: str = ""
+    book: Book,
+    now: float,
+    diagnosis: JsonObject,
+    key: Key | None,
+    leads: Leads,
+    who: str = "",
+    victims: frozenset[str] = frozenset(),
 ) -> tuple[Step, int | None]:
     """A diagnosis that was made for the symptom ``key``, or asked for by ``who``; the number of the incident it belongs to, if
-    there is one. A diagnosis alone opens no incident: nothing would tell when it is over."""
+    there is one. A diagnosis alone opens no incident: nothing would tell when it is over. ``victims`` are causes whose culprits
+    are those they happened to."""
     draft = Draft(book, now)
     incident = _owner(book, diagnosis, key)
     if incident is None:
@@ -40,7 +47,7 @@ def diagnosed(
         not_checked=tuple(diagnosis["not_checked"]),
     )
     if reaching:
-        _explain(draft, incident, known, reaching, leads, who)
+        _explain(draft, incident, known, reaching, leads, who, victims)
     else:
         _unexplained(draft, incident, known, who)
     return draft.step(), incident.id
@@ -85,13 +92,16 @@ def _owner(book: Book, diagnosis: JsonObject, key: Key | None) -> Incident | Non
 # ---------------------------------------------------------------------------------------------- a root cause
 
 
-def _explain(draft: Draft, before: Incident, known: Incident, causes: list[JsonObject], leads: Leads, who: str) -> None:
+def _explain(
+    draft: Draft, before: Incident, known: Incident, causes: list[JsonObject], leads: Leads, who: str, victims: frozenset[str]
+) -> None:
     root, old = causes[0], before.root
     if old is not None and not _unseats(root, old, known.possible):
         draft.put(known)
         draft.note(known, "looked again", f"the root cause stays {old['id']}: this look could not check it", who)
         return
-    after = replace(known, causes=tuple(causes), leads_to=leads(root["id"]), impact=union(known.impact, of_causes(causes)))
+    after = replace(known, causes=tuple(causes), leads_to=leads(root["id"]))
+    after = replace(after, impact=union(known.impact, of_causes(causes, victims)))
     after = replace(after, title=title_of(after), severity=severity_of(after))
     after = replace(after, worst=max(after.worst, after.severity))
     if not after.firing:

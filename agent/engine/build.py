@@ -154,6 +154,8 @@ class TreeBuilder:
             playbook=str(file.playbook) if file.playbook else None,
             sop=(file.sop,) if isinstance(file.sop, str) else file.sop,
             advice=file.advice,
+            prevent=file.prevent,
+            victims=file.victims,
         )
 
     def _answers(self) -> set[str]:

@@ -26,10 +26,12 @@ def of_symptom(entities: Entities, labels: Labels) -> Impact:
     return _impact([_affected(p, entities.info.get(p, {})) for p in sorted(pids, key=_number) if p.isdecimal()], gpus)
 
 
-def of_causes(causes: Sequence[Mapping[str, Any]]) -> Impact:
-    """Whom the causes of a diagnosis name as sufferers; a GPU that is blamed is one, too."""
+def of_causes(causes: Sequence[Mapping[str, Any]], victims: frozenset[str] = frozenset()) -> Impact:
+    """Whom the causes of a diagnosis name as sufferers; a GPU that is blamed is one, too, and so is a process that one of the
+    causes ``victims`` happened to."""
     targets = [cause["target"] for cause in causes]
-    processes = [_affected(str(t["pid"]), t) for t in targets if t.get("pid")]
+    hit = [c for cause in causes if cause["id"] in victims for c in cause["culprits"] if c["kind"] == "process"]
+    processes = [_affected(str(t["pid"]), t) for t in (*hit, *targets) if t.get("pid")]
     blamed = [c["uuid"] for cause in causes for c in cause["culprits"] if c["kind"] == "gpu" and c.get("uuid")]
     found = _impact(processes, [*(t["uuid"] for t in targets if t.get("uuid")), *blamed])
     return union(found, Impact(units=tuple(t["unit"] for t in targets if t["kind"] == "unit" and t.get("unit"))))

@@ -40,7 +40,8 @@ class CheckFile:
 
 @dataclass(frozen=True)
 class CauseFile:
-    """One entry of ``causes:``; weights are 0..1."""
+    """One entry of ``causes:``; weights are 0..1. ``advice`` mends it, ``prevent`` keeps it from coming back. With ``victims``
+    processes among the culprits are those it happened to: they count as impact."""
 
     title: str
     require: tuple[Text, ...] = ()
@@ -54,6 +55,8 @@ class CauseFile:
     playbook: Text | None = None
     sop: str | tuple[str, ...] = ()
     advice: str = ""
+    prevent: str = ""
+    victims: bool = False
 
 
 @dataclass(frozen=True)

@@ -93,6 +93,9 @@ class Cause:
     playbook: str | None = None
     sop: tuple[str, ...] = ()
     advice: str = ""
+    prevent: str = ""
+    victims: bool = False
+    """Processes among the culprits are those it happened to."""
 
     @property
     def checks(self) -> tuple[str, ...]:
@@ -144,6 +147,11 @@ class RuleSet:
     trees: Mapping[str, Tree] = field(default_factory=dict)
     causes: Mapping[str, Cause] = field(default_factory=dict)
     warnings: tuple[Problem, ...] = ()
+
+    @cached_property
+    def victims(self) -> frozenset[str]:
+        """Ids of causes whose culprits are those it happened to."""
+        return frozenset(name for name, cause in self.causes.items() if cause.victims)
 
     def named(self, names: Iterable[str]) -> frozenset[str]:
         """Trees asked for by name; ``gpu`` also means its siblings ``gpu_node``, ``gpu_load`` …"""

@@ -119,7 +119,7 @@ class Desk:
     def diagnosed(self, rules: RuleSet, diagnosis: JsonObject, key: Key | None = None, who: str = "") -> int | None:
         """A diagnosis, made for a symptom or asked for by somebody; the number of its incident goes into it."""
         now = self._clock.now()
-        step, number = diagnosed(self.book, now, diagnosis, key, lambda cause: led_to(rules, cause), who)
+        step, number = diagnosed(self.book, now, diagnosis, key, lambda cause: led_to(rules, cause), who, rules.victims)
         if number is not None:
             number = self.survivor(step.book, number)
             diagnosis["incident"] = str(number)

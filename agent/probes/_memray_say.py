@@ -51,7 +51,7 @@ def says(verdict: Verdict, facts: Facts, *, pause_s: float) -> dict[str, str]:
     ):
         culprits = verdict.culprits.get(name, ())
         if culprits and culprits[0].share is not None:
-            found[name] = f"{culprits[0].share:.0%} {what} {_where(culprits[0])}, {culprits[0].detail}{explained}"
+            found[name] = f"{culprits[0].share:.0%} {what} {_where(culprits[0])}, {culprits[0].detail}"
         elif culprits:
             found[name] = f"growth outside Python's heap: {_where(culprits[0])}, {culprits[0].detail}"
     if verdict.task_growth >= 0.5:

@@ -15,19 +15,14 @@ from agent.incidents import answers, tables
 from agent.model import JsonObject, Metric
 from agent.reports import kept, surroundings
 from agent.reports.document import Json
-from agent.reports.history import Progress, quiet
+from agent.reports.history import Progress, last_of, quiet
 from agent.reports.incident import moment
+from agent.reports.questions import open_questions
+from agent.reports.steps import prevention, resolution
 from agent.store.recording import Recording
 
-SAID = frozenset({"comment", "assigned", "acknowledged", "closed"})
-"""Words of people in a timeline; what a look that somebody asked for brought is none."""
-REASONS = 2
-ENDINGS = {
-    "resolved": "Every symptom is known to be over.",
-    "gone": "What it was about has ended, such as the process.",
-    "merged": "It is part of another incident.",
-    "closed": "A person closed it.",
-}
+SILENT_S = 120.0
+"""An agent that has recorded nothing for this long does not run: how the incident went on is not known."""
 
 
 @dataclass(frozen=True)
@@ -59,7 +54,8 @@ def report(found: JsonObject, sources: Sources, now: float | None = None, progre
     """The whole report, secrets masked."""
     incident, made = found["incident"], time.time() if now is None else now
     onset = moment(incident["since"])
-    window = surroundings.span(onset, moment(incident["closed"]) if incident["closed"] else made, made)
+    known = known_until(sources.recording, incident, made)
+    window = surroundings.span(onset, moment(incident["closed"]) if incident["closed"] else known, made)
     names = surroundings.series_of(incident, sources.rules)
     charted = surroundings.charted(sources.recording, incident, names, sources.metrics, window, onset, progress)
     told: JsonObject = {
@@ -68,10 +64,12 @@ def report(found: JsonObject, sources: Sources, now: float | None = None, progre
         "host": (incident["diagnosis"] or {}).get("host") or sources.host,
         "made": when(made),
         **found,
-        "intervals": intervals(found, made),
+        "known_until": when(known) if known < made else None,
+        "intervals": intervals(found, known),
         "timeline": timeline(found, surroundings.near(sources.recording, incident, onset)),
         "resolution": resolution(found),
-        "prevention": prevention(found),
+        "prevention": prevention(found, sources.rules.causes),
+        "victims": sorted({c["id"] for c in incident["causes"]} & sources.rules.victims),
         "open_questions": open_questions(found),
         "window": {"since": when(window[0]), "until": when(window[1])},
         "series": surroundings.telling(charted),
@@ -83,6 +81,13 @@ def report(found: JsonObject, sources: Sources, now: float | None = None, progre
 
 def _missing(names: Sequence[str], charted: Sequence[Json]) -> list[str]:
     return [name for name in names if all(s["metric"] != name for s in charted)]
+
+
+def known_until(recording: Recording, incident: Json, now: float) -> float:
+    """Until when it is known how an incident went on: now, or, where the agent has stopped, its last reading. What was never
+    recorded tells nothing of that."""
+    last = 0.0 if incident["closed"] else last_of(recording)
+    return max(last, moment(incident["updated"])) if 0.0 < last < now - SILENT_S else now
 
 
 def intervals(found: Json, now: float) -> JsonObject:
@@ -110,8 +115,10 @@ def intervals(found: Json, now: float) -> JsonObject:
 def timeline(found: Json, around: Sequence[JsonObject]) -> list[JsonObject]:
     """All that happened, oldest first, each line with its source."""
     i = found["incident"]
-    lines = [{"time": i["since"], "source": "symptom", "what": "onset", "text": _first_symptom(i), "who": None}]
-    lines += [{**e, "source": "incident"} for e in i["timeline"]]
+    first = min(i["complaints"], key=lambda c: moment(c["since"]), default={"tree": "", "text": ""})
+    onset = ": ".join(filter(None, (first["tree"], first["text"])))
+    lines = [{"time": i["since"], "source": "symptom", "what": "onset", "text": onset, "who": None}]
+    lines += [{**e, "source": "incident", "text": _once(e["text"], first["text"])} for e in i["timeline"]]
     for run in found["actions"]:
         lines += [
             {"time": s["time"], "source": "playbook", "what": f"{run['playbook']} {s['what']}", "text": s["why"], "who": s["who"]}
@@ -127,100 +134,6 @@ def timeline(found: Json, around: Sequence[JsonObject]) -> list[JsonObject]:
     return sorted(lines, key=lambda e: moment(e["time"]))
 
 
-def _first_symptom(i: Json) -> str:
-    first = min(i["complaints"], key=lambda c: moment(c["since"]), default=None)
-    return "" if first is None else f"{first['tree']}: {first['text']}" if first["text"] else first["tree"]
-
-
-def resolution(found: Json) -> list[JsonObject]:
-    """What ended it, or, while it is open, what is to be done: ``text`` and the ``command`` for it."""
-    i = found["incident"]
-    done = [
-        _step(f"Playbook {r['playbook']} was carried out and its effect verified.")
-        for r in found["actions"]
-        if r["phase"] == "verified"
-    ]
-    done += [_step(f"{e['who']}: {e['text']}") for e in i["timeline"] if e["who"] and e["text"] and e["what"] in SAID]
-    if i["closed"]:
-        into = f" See incident {i['merged_into']}." if i["merged_into"] else ""
-        by = "" if done else " No action of a person or a playbook is known to have ended it."
-        return [*done, _step(f"{ENDINGS.get(i['ending'], i['ending'] or '')}{into}{by}")]
-    root = next(iter(i["causes"]), None)
-    if root is None:
-        return [*done, _step("It is open and its cause is not known. Look closer while it lasts.", _look(i))]
-    steps = [_step(root["advice"])] if root["advice"] else []
-    waiting = [r for r in found["actions"] if r["phase"] == "proposed"]
-    steps += [_step(f"Playbook {r['playbook']} waits for a yes.", f"anfl-agent approve {r['id']}") for r in waiting]
-    if root.get("playbook") and not found["actions"]:
-        steps.append(_step(f"Playbook {root['playbook']} can do it.", f"anfl-agent playbooks show {root['playbook']}"))
-    steps += [_step(f"Procedure: {step}") for step in root.get("sop") or ()]
-    return [*done, _step("It is open. To be done:"), *steps]
-
-
-def prevention(found: Json) -> list[JsonObject]:
-    """What keeps it from coming back: each cause's advice, and what its history asks for."""
-    i = found["incident"]
-    steps = [_step(f"{c['id']}: {c['advice']}", f"anfl-agent rules explain {c['id']}") for c in i["causes"] if c["advice"]]
-    if found["alike"]:
-        steps.append(_step(f"The same cause was named in {len(found['alike'])} other incidents that are kept: mend it for good."))
-    if i["episode"] > 1:
-        steps.append(_step(f"It came {i['episode']} times: what ended it did not last."))
-    failed = [r["playbook"] for r in found["actions"] if r["phase"] in ("failed", "escalated")]
-    steps += [_step(f"Playbook {name} did not help; look at its steps before it is tried again.") for name in dict.fromkeys(failed)]
-    lost = sorted({m["to"] for m in found["messages"] if m["error"] and not m["arrived"]})
-    steps += [_step(f"Messages to {to} did not arrive.", "anfl-agent alerts list") for to in lost]
-    return steps
-
-
-def open_questions(found: Json) -> list[JsonObject]:
-    """What is not known, why not, and the command that would tell: ``text``, ``why``, ``command``."""
-    i = found["incident"]
-    asked = [
-        _question(f"Is it also {p['id']}? It may be (up to {p['confidence']['hi']:.2f})", _unknown(p), p["try"])
-        for p in i["possible"]
-    ]
-    asked += _unchecked(i["not_checked"])
-    asked += [
-        _question(f"Is {c['tree']} over?", "there has been no data of it", "anfl-agent doctor")
-        for c in i["complaints"]
-        if c["missing"]
-    ]
-    doubtful = [r for r in found["actions"] if r["phase"] == "ambiguous"]
-    asked += [_question(f"Was {r['playbook']} done?", r["reason"], "anfl-agent audit") for r in doubtful]
-    if not i["causes"]:
-        asked.insert(0, _question("What is the root cause?", "none was found", _look(i)))
-    return asked
-
-
-def _unchecked(unchecked: Sequence[Json]) -> list[JsonObject]:
-    """What one command would check is one question."""
-    alike: dict[str, list[Json]] = {}
-    for n in unchecked:
-        alike.setdefault(n["try"] or n["id"], []).append(n)
-    asked = []
-    for group in alike.values():
-        reasons = list(dict.fromkeys(n["because"] for n in group))
-        why = "; ".join(reasons[:REASONS]) + (f"; and {len(reasons) - REASONS} reasons more" if len(reasons) > REASONS else "")
-        names = ", ".join(n["id"] for n in group)
-        asked.append(_question(f"{names} {'was' if len(group) == 1 else 'were'} not checked", why, group[0]["try"]))
-    return asked
-
-
-def _unknown(possible: Json) -> str:
-    return f"unknown: {', '.join(possible['missing'])}" if possible["missing"] else ""
-
-
-def _look(i: Json) -> str:
-    trees = " ".join(sorted({c["tree"] for c in i["complaints"]}))
-    if i["closed"]:
-        return f"anfl-agent diagnose {trees} --at '{i['since']}'"
-    pid = next((c["labels"]["pid"] for c in i["complaints"] if "pid" in c["labels"]), None)
-    return f"anfl-agent diagnose {trees} --deep" + (f" --pid {pid}" if pid else "")
-
-
-def _step(text: str, command: str = "") -> JsonObject:
-    return {"text": text, "command": command}
-
-
-def _question(text: str, why: str, command: str) -> JsonObject:
-    return {"text": text, "why": why, "command": command}
+def _once(text: str, said: str) -> str:
+    """Without the condition that the onset has told."""
+    return text.removesuffix(said).rstrip(": ") if said and text.endswith(said) else text

@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from agent.engine.says import figure
-from agent.reports.artifacts import Keep, picture
+from agent.reports.artifacts import Keep
+from agent.reports.cause_document import cause, place, ruled_out, target
 from agent.reports.document import Block, Chart, Document, Heading, Item, Items, Json, Line, Mark, Para, Table, amount, clock
-from agent.reports.incident import duration, moment
+from agent.reports.incident import exact, moment
 
 MESSAGE_STATES = {"done": "arrived", "pending": "waits", "parked": "parked"}
 
@@ -17,9 +18,9 @@ def document(r: Json, keep: Keep) -> Document:
     i = r["incident"]
     over = i["closed"] is not None
     blocks = (
-        *_summary(r), *_impact(r), *_cause(r, keep), *_charts(r), *_timeline(r), *_ruled_out(i), *_actions(r), *_told(r),
+        *_summary(r), *_impact(r), *cause(r, keep), *_charts(r), *_timeline(r), *ruled_out(i), *_actions(r), *_told(r),
         *_points("Resolution", r["resolution"], "Nothing is known of it."),
-        *_points("Prevention", r["prevention"], "The cause carries no advice."),
+        *_points("Prevention", r["prevention"], "The rules say nothing of it."),
         *_questions(r), *_sources(r),
     )  # fmt: skip
     return Document(
@@ -37,7 +38,7 @@ def _summary(r: Json) -> list[Block]:
     rows += [
         ("State", _state(i)),
         ("Onset", clock(i["since"])),
-        ("Noticed", f"{clock(i['opened'])}, {duration(spans['noticed_s'])} later"),
+        ("Noticed", f"{clock(i['opened'])}, {exact(spans['noticed_s'])} later"),
     ]
     for key, word in (
         ("diagnosed_s", "Cause named"),
@@ -45,27 +46,46 @@ def _summary(r: Json) -> list[Block]:
         ("acknowledged_s", "Acknowledged"),
         ("closed_s", "Closed"),
     ):
-        said = ("never" if i["closed"] else "not yet") if spans[key] is None else f"{duration(spans[key])} after it was noticed"
+        said = ("never" if i["closed"] else "not yet") if spans[key] is None else f"{exact(spans[key])} after it was noticed"
         who = f" by {i['acknowledged']}" if key == "acknowledged_s" and i["acknowledged"] else ""
         rows.append((word, said + who))
-    rows.append(("Lasted" if i["closed"] else "Lasts", duration(spans["lasted_s"])))
+    rows.append((_lasts(r), exact(spans["lasted_s"])))
     rows += [("Owner", i["assigned"])] if i["assigned"] else []
-    return [Heading("Summary"), Para(_sentence(r)), Table(("", ""), tuple(rows))]
+    made: list[Block] = [Heading("Summary"), Para(_sentence(r)), Table(("", ""), tuple(rows))]
+    if until := r["known_until"]:
+        made.append(Para(f"Nothing was recorded after {clock(until)}: how it went on is not known.", soft=True))
+    return made
+
+
+def _lasts(r: Json) -> str:
+    return "Lasted" if r["incident"]["closed"] else "Lasted so far" if r["known_until"] is None else "Lasted at least"
 
 
 def _sentence(r: Json) -> str:
     """The incident in two sentences."""
     i = r["incident"]
     root = next(iter(i["causes"]), None)
-    whom = _whom(i["impact"])
-    what = (
-        f"{root['title']}: {_target(root['target'])}"
-        if root
-        else f"{', '.join(i['symptoms']) or 'Something'} was wrong; its cause is not known"
-    )
-    place = f", at {_place(root['culprits'][0])}" if root and root["culprits"] else ""
-    state = f"It {ENDED.get(i['ending'], 'ended')} after" if i["closed"] else "It is open, for"
-    return f"{what}{place}. {state} {duration(r['intervals']['lasted_s'])}{f' and concerned {whom}' if whom else ''}."
+    if root is None:
+        what = f"{', '.join(i['symptoms']) or 'Something'} was wrong; its cause is not known"
+    else:
+        what = f"{root['title']}: {_where(root)}"
+    lasted, whom = exact(r["intervals"]["lasted_s"]), _whom(i["impact"])
+    if i["closed"]:
+        return f"{what}. It {ENDED.get(i['ending'], 'ended')} after {lasted}{f' and concerned {whom}' if whom else ''}."
+    state = f"It has been open for {lasted}" if r["known_until"] is None else f"It was open for at least {lasted}"
+    tense = "concerns" if r["known_until"] is None else "concerned"
+    return f"{what}. {state}{f' and {tense} {whom}' if whom else ''}."
+
+
+def _where(root: Json) -> str:
+    """Who suffers and what is to blame, once where they are the same."""
+    first = next(iter(root["culprits"]), None)
+    if first is None:
+        return target(root["target"])
+    same = first.get("uuid") and first["uuid"] == root["target"].get("uuid")
+    if root["target"]["kind"] == "host" or (same and first["kind"] == "gpu"):
+        return place(first)
+    return f"{target(root['target'])}, at {place(first)}"
 
 
 ENDED = {
@@ -93,65 +113,32 @@ def _count(number: int, one: str, many: str) -> str:
     return f"{number} {one if number == 1 else many}" if number else ""
 
 
-def _target(target: Json) -> str:
-    name = target.get("name") or target["kind"]
-    facts = [f"pid {target['pid']}" if target.get("pid") else ""]
-    facts += [f"{key} {target[key]}" for key in ("user", "unit", "container", "job") if target.get(key)]
-    inside = ", ".join(f for f in facts if f)
-    return f"{name} ({inside})" if inside else name
-
-
-def _place(culprit: Json) -> str:
-    if culprit.get("file"):
-        line = f":{culprit['line']}" if culprit.get("line") else ""
-        return f"{culprit['file']}{line}" + (f" in {culprit['function']}" if culprit.get("function") else "")
-    kind = "" if culprit["name"].lower().startswith(culprit["kind"]) else f"{culprit['kind']} "
-    return f"{kind}{culprit['name']}" + (f" (pid {culprit['pid']})" if culprit.get("pid") else "")
-
-
 def _impact(r: Json) -> list[Block]:
-    impact, lasted = r["incident"]["impact"], r["intervals"]["lasted_s"]
-    rows = [("Duration", duration(lasted))]
-    for key, word in (("gpus", "GPUs"), ("users", "Users"), ("jobs", "Jobs"), ("units", "Units"), ("containers", "Containers")):
-        rows.append((word, ", ".join(impact[key]) or "none known"))
+    i, impact, lasted = r["incident"], r["incident"]["impact"], r["intervals"]["lasted_s"]
+    rows = [("Duration", exact(lasted) + ("" if r["known_until"] is None else " at least")), ("Symptoms", _symptoms(i))]
+    kinds = (("gpus", "GPUs"), ("users", "users"), ("jobs", "jobs"), ("units", "units"), ("containers", "containers"))
+    rows += [(word[0].upper() + word[1:], ", ".join(impact[key])) for key, word in kinds if impact[key]]
     if impact["gpus"]:
         rows.append(("GPU time concerned", f"{len(impact['gpus']) * lasted / 3600:.2f} GPU-hours"))
+    nobody = [word for key, word in kinds if not impact[key]] + ([] if impact["processes"] else ["processes"])
+    rows += [("None known", ", ".join(nobody))] if nobody else []
     made: list[Block] = [Heading("Impact"), Table(("", ""), tuple(rows))]
-    processes = [tuple(str(p[k] or "–") for k in ("pid", "name", "user", "unit", "container", "job")) for p in impact["processes"]]
-    made += [Table(("pid", "process", "user", "unit", "container", "job"), tuple(processes))] if processes else []
-    made += [Para(f"and {impact['more']} more processes", soft=True)] if impact["more"] else []
-    return made
+    head = ("pid", "process", "user", "unit", "container", "job")
+    known = [n for n in head if n in ("pid", "process") or any(p[n] for p in impact["processes"])]
+    keys = [{"process": "name"}.get(n, n) for n in known]
+    processes = tuple(tuple(str(p[k] or "–") for k in keys) for p in impact["processes"])
+    made += [Table(tuple(known), processes)] if processes else []
+    more = impact["more"]
+    return made + ([Para(f"and {more} more process{'es' if more > 1 else ''}", soft=True)] if more else [])
 
 
-def _cause(r: Json, keep: Keep) -> list[Block]:
-    causes = r["incident"]["causes"]
-    if not causes:
-        return [Heading("Root cause"), Para("It is not known: see the open questions.")]
-    made: list[Block] = [Heading("Root cause")]
-    shown: set[str] = set()
-    for number, cause in enumerate(causes):
-        made += _one_cause(cause, first=number == 0)
-        made += [picture(a, keep) for a in cause["artifacts"] if a["path"] not in shown]
-        shown |= {a["path"] for a in cause["artifacts"]}
-    return made
-
-
-def _one_cause(cause: Json, *, first: bool) -> list[Block]:
-    sure = cause["confidence"]
-    rows = [("Cause", cause["id"]), ("Suffers", _target(cause["target"]))]
-    open_ = f" to {sure['hi']:.2f} (what is known to hold, and what may still hold)" if sure["hi"] > sure["lo"] + 0.005 else ""
-    rows.append(("Confidence", f"{sure['lo']:.2f}{open_}"))
-    for number, c in enumerate(cause["culprits"]):
-        share = f", {c['share']:.0%}" if c.get("share") is not None else ""
-        detail = f", {c['detail']}" if c.get("detail") else ""
-        rows.append(("Culprit" if number == 0 else "", f"{_place(c)}{share}{detail}"))
-    rows += [("Leads to", ", ".join(cause["consequences"]))] if cause["consequences"] else []
-    made: list[Block] = [] if first else [Heading("And also", 3)]
-    made += [Para(cause["title"]), Table(("", ""), tuple(rows))]
-    order = ("true", "false", "unknown", "skipped")
-    lines = sorted(cause["evidence"], key=lambda e: order.index(e["answer"]))
-    told = tuple((e["check"], e["answer"], e["says"], e["source"] or "series") for e in lines)
-    return made + ([Heading("Evidence", 3), Table(("check", "holds", "what was seen", "seen by"), told)] if told else [])
+def _symptoms(i: Json) -> str:
+    """Which symptoms, and how each stands."""
+    told: dict[str, None] = {}
+    for c in i["complaints"]:
+        state = c["ended"] or ("no data now" if c["missing"] else "better now" if c["clearing"] else "")
+        told[c["tree"] + (f" ({state})" if state else "")] = None
+    return ", ".join(told) or "none"
 
 
 def _charts(r: Json) -> list[Block]:
@@ -170,7 +157,8 @@ def _charts(r: Json) -> list[Block]:
         still = [s for s in still if s["metric"] != name]
         drawn = tuple(Line(s["name"], s["times"], s["values"]) for s in lines)
         rate = ", rate" if lines[0]["unit"].endswith("/second") or lines[0]["unit"] == "cores" else ""
-        made.append(Chart(f"{name}{rate}", lines[0]["unit"], drawn, since, until, tuple(m for m in marks if m.time <= until)))
+        title = f"{lines[0]['help'].rstrip('.')} ({name}{rate})" if lines[0].get("help") else f"{name}{rate}"
+        made.append(Chart(title, lines[0]["unit"], drawn, since, until, tuple(m for m in marks if m.time <= until)))
     if still:
         rows = tuple((f"{s['metric']}, {s['name']}", amount(s["values"][0], s["unit"])) for s in still)
         made += [Para("These did not move:"), Table(("series", "value"), rows, frozenset({1}))]
@@ -183,8 +171,34 @@ def _charts(r: Json) -> list[Block]:
 
 
 def _timeline(r: Json) -> list[Block]:
-    rows = tuple((clock(e["time"]), e["source"], _happened(e)) for e in r["timeline"])
-    return [Heading("Timeline"), Table(("time", "source", "what happened"), rows)]
+    """What follows at once and says the same is one line."""
+    rows: list[tuple[str, str, str]] = []
+    counts: list[int] = []
+    for e in _decided(r["timeline"]):
+        row = (clock(e["time"]), e["source"], _happened(e))
+        if rows and row[1:] == rows[-1][1:]:
+            counts[-1] += 1
+        else:
+            rows.append(row)
+            counts.append(1)
+    told = tuple(
+        (at, source, what + (f" ({n} times)" if n > 1 else "")) for (at, source, what), n in zip(rows, counts, strict=True)
+    )
+    return [Heading("Timeline"), Table(("time", "source", "what happened"), told)]
+
+
+def _decided(lines: Sequence[Json]) -> list[Json]:
+    """Within one second playbooks come last and by name, and a proposal that was refused at once is its refusal."""
+    refused = {(_second(e), e["what"].removesuffix(" denied")) for e in lines if e["what"].endswith(" denied")}
+    soon = {(second + late, name) for second, name in refused for late in (0.0, -1.0)}
+    told = [
+        e for e in lines if (_second(e), e["what"].removesuffix(" proposed")) not in soon or not e["what"].endswith(" proposed")
+    ]
+    return sorted(told, key=lambda e: (_second(e), e["source"] == "playbook", e["what"] if e["source"] == "playbook" else ""))
+
+
+def _second(e: Json) -> float:
+    return moment(e["time"]) // 1.0
 
 
 def _happened(e: Json) -> str:
@@ -192,22 +206,11 @@ def _happened(e: Json) -> str:
     return f"{e['what']}{who}" + (f": {e['text']}" if e["text"] else "")
 
 
-def _ruled_out(i: Json) -> list[Block]:
-    if not i["ruled_out"]:
-        return [Heading("Ruled out"), Para("Nothing was ruled out.")]
-    alike: dict[str, list[str]] = {}
-    for x in i["ruled_out"]:
-        alike.setdefault(x["because"], []).append(x["id"])
-    told = tuple((ids[0], why) for why, ids in alike.items() if len(ids) == 1)
-    lists = [Para(f"{why}: {', '.join(ids)}") for why, ids in alike.items() if len(ids) > 1]
-    return [Heading("Ruled out"), *([Table(("cause", "because"), told)] if told else []), *lists]
-
-
 def _actions(r: Json) -> list[Block]:
-    rows = tuple((str(a["id"]), a["playbook"], _target(a["target"]), a["mode"], a["phase"], a["reason"]) for a in r["actions"])
+    rows = tuple((str(a["id"]), a["playbook"], target(a["target"]), a["mode"], a["phase"], a["reason"]) for a in r["actions"])
     if not rows:
         return [Heading("Actions taken and refused"), Para("No playbook was proposed, carried out or refused.")]
-    head = ("run", "playbook", "on", "mode", "ended as", "why")
+    head = ("run", "playbook", "on", "mode", "state", "why")
     return [Heading("Actions taken and refused"), Table(head, rows)]
 
 
@@ -227,8 +230,14 @@ def _points(title: str, steps: Sequence[Json], none: str) -> list[Block]:
 
 
 def _questions(r: Json) -> list[Block]:
-    items = tuple(Item(q["text"] + (f": {q['why']}" if q["why"] else ""), q["command"]) for q in r["open_questions"])
+    items = tuple(Item(_asked(q["text"], q["why"]), q["command"]) for q in r["open_questions"])
     return [Heading("Open questions"), Items(items) if items else Para("None: all that bears on it was checked.")]
+
+
+def _asked(text: str, why: str) -> str:
+    if not why:
+        return text
+    return f"{text} {why[0].upper()}{why[1:]}" if text.endswith("?") else f"{text}: {why}"
 
 
 def _sources(r: Json) -> list[Block]:
@@ -239,6 +248,6 @@ def _sources(r: Json) -> list[Block]:
     each: dict[str, list[float]] = {}
     for p in looks:
         each.setdefault(p["probe"], []).append(p["seconds"])
-    took = ", ".join(f"{len(s)} × {name}, {figure(sum(s), 'seconds')}" for name, s in each.items())
+    took = "; ".join(f"{name}{f' {len(s)} times' if len(s) > 1 else ''} {figure(sum(s), 'seconds')}" for name, s in each.items())
     made += [Heading("Sources"), Table(("", ""), (*paths, ("Closer looks", took or "none")))]
     return made

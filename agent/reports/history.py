@@ -75,6 +75,12 @@ def host_of(recording: Recording) -> str:
     return str(report(files[-1]).about.get("host", "")) if files else ""
 
 
+def last_of(recording: Recording) -> float:
+    """When it was last written to; 0.0 if nothing was."""
+    files = recording.files()
+    return max(report(files[-1]).last, 0.0) if files else 0.0
+
+
 def rates(column: Column) -> Column:
     """A counter's growth per second between its readings, at the later one; a restart from 0 counts what it has since."""
     times, values = array("d"), array("d")

@@ -23,7 +23,8 @@ STYLE = """
 body{font:14px/1.45 system-ui,-apple-system,"Segoe UI",Roboto,Arial,sans-serif;color:#1c1c1c;background:#fff;max-width:52rem;
 margin:1.5rem auto;padding:0 1rem}
 h1{font-size:1.5rem;line-height:1.25;margin:0 0 .3rem}h2{font-size:1.12rem;margin:1.7rem 0 .5rem;padding-bottom:.2rem;
-border-bottom:1px solid #d8d8d8}h3{font-size:1rem;margin:1.1rem 0 .3rem}p{margin:.4rem 0}.soft{color:#666}
+border-bottom:1px solid #d8d8d8}h3,h4{font-size:1rem;margin:1.1rem 0 .3rem}h4{font-size:.92rem;color:#444}
+p{margin:.4rem 0}.soft{color:#666}
 .badge{display:inline-block;font-size:.72rem;font-weight:700;letter-spacing:.04em;color:#fff;border-radius:4px;
 padding:.15rem .5rem;
 vertical-align:middle;margin-left:.5rem}
@@ -39,7 +40,7 @@ pre{background:#f6f6f4;padding:.5rem .7rem;border-radius:4px;white-space:pre-wra
 figure{margin:.7rem 0 1rem}figcaption{font-weight:600;margin-bottom:.2rem}
 figure svg,figure img{width:100%;max-width:100%;height:auto}
 .spark{letter-spacing:-1px;white-space:nowrap}
-@media print{body{font-size:10.5pt;max-width:none;margin:0;padding:0}h2,h3,figcaption{break-after:avoid}
+@media print{body{font-size:10.5pt;max-width:none;margin:0;padding:0}h2,h3,h4,figcaption{break-after:avoid}
 figure,tr,pre,li{break-inside:avoid}.badge,code,pre{-webkit-print-color-adjust:exact;print-color-adjust:exact}}
 """
 

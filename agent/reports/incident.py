@@ -131,3 +131,9 @@ def duration(seconds: float) -> str:
         return f"{minutes} min"
     hours = minutes // 60
     return f"{hours} h {minutes % 60} min" if hours < 24 else f"{hours // 24} d {hours % 24} h"
+
+
+def exact(seconds: float) -> str:
+    """The same with seconds up to ten minutes, where they count: ``1 min 35 s``."""
+    whole = max(0, round(seconds))
+    return f"{whole // 60} min {whole % 60} s" if 60 <= whole < 600 and whole % 60 else duration(whole)

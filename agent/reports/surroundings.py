@@ -25,6 +25,8 @@ SERIES_MOST = 6
 LINES_MOST = 4
 EVENTS_MOST = 40
 STARTED = "process_started"
+A_MOMENT = "_time_seconds"
+"""Ends the name of a series that says when something began: that has no course."""
 
 
 def series_of(incident: Json, rules: RuleSet) -> list[str]:
@@ -41,7 +43,7 @@ def series_of(incident: Json, rules: RuleSet) -> list[str]:
         checks = rules.trees[cause.tree].checks
         held = [line["check"] for line in root["evidence"] if line["answer"] == "true"]
         found |= dict.fromkeys(name for check in held if check in checks for name in sorted(checks[check].expr.series))
-    return [*found][:ASKED_MOST]
+    return [name for name in found if not name.endswith(A_MOMENT)][:ASKED_MOST]
 
 
 def span(onset: float, end: float, now: float) -> tuple[float, float]:
@@ -67,15 +69,16 @@ def charted(
         for key in _chosen(name, seen, about):
             level, unit = as_level(_whole(recording, key, window), metrics.get(name))
             if level.times:
-                made.append(_plain(key, level, unit, people))
+                made.append(_plain(key, level, unit, people) | {"help": metrics[name].help if name in metrics else ""})
     return made
 
 
 def telling(lines: Sequence[JsonObject]) -> list[JsonObject]:
-    """Of these, what tells something: lines that move, then levels that stand. All-zero ones only if there is nothing else."""
+    """Of these, what tells something: lines that move, the host's last, then levels that stand. All-zero ones only if there is
+    nothing else."""
     moving = [s for s in lines if max(s["values"]) > min(s["values"])]
     standing = [s for s in lines if s not in moving and any(s["values"])]
-    first = moving + standing or [*lines]
+    first = sorted(moving, key=lambda s: not s["labels"]) + standing or [*lines]
     names = [*dict.fromkeys(s["metric"] for s in first)][:SERIES_MOST]
     return [s for name in names for s in first if s["metric"] == name]
 

@@ -43,9 +43,23 @@ def test_a_diagnosis_names_sufferers() -> None:
     unit = {"kind": "unit", "pid": None, "name": "a.service", "unit": "a.service", "uuid": "GPU-a"}
     host = {"kind": "host", "pid": None, "name": "n1", "unit": None, "uuid": None}
     blamed = [{"kind": "gpu", "uuid": "GPU-b"}, {"kind": "process", "uuid": "GPU-c"}]
-    found = of_causes([{"target": process, "culprits": []}, {"target": unit, "culprits": []}, {"target": host, "culprits": blamed}])
+    named = ((process, []), (unit, []), (host, blamed))
+    found = of_causes([{"id": "a.b", "target": target, "culprits": culprits} for target, culprits in named])
     assert found.processes == (Affected(7, "python3", "ada"),)
     assert (found.users, found.units, found.gpus) == (("ada",), ("a.service",), ("GPU-a", "GPU-b"))
+
+
+def test_whom_a_cause_happened_to_suffers() -> None:
+    """A process that was killed, or one on a GPU that fails, where the rule says so; one that is to blame does not."""
+    host = {"kind": "host", "pid": None, "name": "n1", "unit": None, "uuid": None}
+    killed = {"kind": "process", "pid": 7, "name": "trainer"}
+    cgroup = {"kind": "cgroup", "pid": None, "name": "/job"}
+    causes = [
+        {"id": "memory.oom-killed", "target": host, "culprits": [killed, cgroup]},
+        {"id": "latency.cpu-saturated", "target": host, "culprits": [{"kind": "process", "pid": 9, "name": "batch"}]},
+    ]
+    assert of_causes(causes, frozenset({"memory.oom-killed"})).processes == (Affected(7, "trainer"),)
+    assert of_causes(causes) == Impact()
 
 
 def test_a_storm_is_counted_not_listed() -> None:

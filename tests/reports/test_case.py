@@ -13,7 +13,8 @@ from agent import plugins
 from agent.config import Config
 from agent.errors import UsageError
 from agent.model import ENTITY_ENDED, Event, labels
-from agent.reports import case, kept, surroundings
+from agent.reports import case, kept, questions, steps, surroundings
+from agent.store.recording import Recording
 from tests.reports.worlds import CASE, CLOSED, LEAK, ONSET, OPENED, SECRET, START, course, record, sources, state
 
 GROWS, OTHER = ("process_anonymous_bytes", labels(pid=7)), ("process_anonymous_bytes", labels(pid=9))
@@ -75,10 +76,12 @@ def test_only_series_of_what_suffered_are_shown(told: Any) -> None:
 
 def test_what_moves_is_shown_before_what_stands_and_zeros_only_alone() -> None:
     """A tree with a dozen series shows those that tell something."""
-    still, zero, moves = ({"metric": m, "values": v} for m, v in (("a", [2, 2]), ("b", [0, 0]), ("c", [0, 1])))
-    assert surroundings.telling([still, zero, moves]) == [moves, still]
+    mine, world = {"pid": "7"}, dict[str, str]()
+    known = (("a", [2, 2], mine), ("b", [0, 0], mine), ("h", [0, 9], world), ("c", [0, 1], mine))
+    still, zero, host, moves = ({"metric": m, "values": v, "labels": labels_} for m, v, labels_ in known)
+    assert surroundings.telling([still, zero, host, moves]) == [moves, host, still]
     assert surroundings.telling([zero]) == [zero]
-    many = [{"metric": str(n), "values": [0, n]} for n in range(1, 20)]
+    many = [{"metric": str(n), "values": [0, n], "labels": mine} for n in range(1, 20)]
     assert len(surroundings.telling(many)) == surroundings.SERIES_MOST
 
 
@@ -106,37 +109,76 @@ def test_open_questions_say_how_to_answer_them(told: Any) -> None:
 def test_what_one_command_would_check_is_one_question() -> None:
     """A tree that lacks one series must not fill a page; of many reasons the first are told."""
     lacks = [{"id": f"memory.c{n}", "because": f"no {n % 3}", "try": "wait"} for n in range(5)]
-    found = case.of_state(state(replace(CASE, not_checked=(*lacks, {"id": "x", "because": "no tool", "try": ""}), possible=())), 3)
-    assert case.open_questions(found) == [
+    found = case.of_state(
+        state(replace(CASE, not_checked=(*lacks, {"id": "gpu.x", "because": "no tool", "try": ""}), possible=())), 3
+    )
+    assert questions.open_questions(found) == [
         {
             "text": ", ".join(n["id"] for n in lacks) + " were not checked",
-            "why": "no 0; no 1; and 1 reasons more",
+            "why": "no 0; no 1; and 1 more reason",
             "command": "wait",
         },
-        {"text": "x was not checked", "why": "no tool", "command": ""},
+        {"text": "Is all well elsewhere? 1 check of gpu could not be made", "why": "no tool", "command": ""},
     ]
 
 
 def test_prevention_comes_from_advice_and_history(told: Any) -> None:
-    """The cause's advice, that it was there before, and that nobody could be reached."""
+    """What its rule says, not the advice once more; that it was there before, and that nobody could help or be reached."""
     said = " ".join(step["text"] for step in told["prevention"])
-    assert LEAK["advice"] in said
-    assert "1 other incidents" in said
+    assert "Bound every cache" in said
+    assert LEAK["advice"] not in said
+    assert "1 other incident that is kept" in said
+    assert "recycle-worker was refused" in said
     assert "pager did not arrive" in said
 
 
 def test_how_it_ended_is_said_and_by_whom() -> None:
     """A person's words count; while it is open, what is to be done."""
-    closed = case.resolution(case.of_state(state(CASE), 3))
-    assert [s["text"] for s in closed] == ["ada: on it", "Every symptom is known to be over."]
+    closed = steps.resolution(case.of_state(state(CASE), 3))
+    advice = f"If it has not been done: {LEAK['advice']}"
+    assert [s["text"] for s in closed] == ["ada: on it", "Every symptom is known to be over.", advice]
     open_ = case.of_state(state(replace(CASE, closed=None, phase="diagnosed", ending=""), run=False), 3)
-    steps = case.resolution(open_)
-    assert [s["text"] for s in steps][1:] == [
-        "It is open. To be done:", LEAK["advice"], "Playbook recycle-worker can do it.", "Procedure: memory cleanup",
+    assert [s["text"] for s in steps.resolution(open_)][1:] == [
+        f"To be done: {LEAK['advice']}", "Playbook recycle-worker can do it.", "Step of the procedure: memory cleanup.",
     ]  # fmt: skip
     blind = case.of_state(state(replace(CASE, closed=None, phase="open", ending="", causes=()), run=False), 3)
-    assert case.resolution(blind)[-1]["command"] == "anfl-agent diagnose memory --deep --pid 7"
-    assert case.open_questions(blind)[0]["text"] == "What is the root cause?"
+    assert steps.resolution(blind)[-1]["command"] == "anfl-agent diagnose memory --deep --pid 7"
+    assert questions.open_questions(blind)[0]["text"] == "What is the root cause?"
+
+
+def test_an_agent_that_stopped_leaves_it_open_how_it_went_on(tmp_path: Path, rules: Any) -> None:
+    """An incident lasted at least until the last reading, however much later the report is made; an agent at work knows more."""
+    found = case.of_state(state(replace(CASE, closed=None, phase="diagnosed", ending="", updated=OPENED)), 3)
+    recording = record(tmp_path, course(700, 5, lambda t: {GROWS: 1e8 + t}))
+    late = case.report(found, sources(recording, rules), START + 9e5)
+    assert late["known_until"] is not None
+    assert late["intervals"]["lasted_s"] == 100.0
+    soon = case.report(found, sources(recording, rules), START + 760)
+    assert (soon["known_until"], soon["intervals"]["lasted_s"]) == (None, 160.0)
+    never = case.report(found, sources(Recording(str(tmp_path / "none")), rules), START + 9e5)
+    assert never["known_until"] is None
+
+
+def test_what_one_command_would_tell_of_several_causes_is_one_question() -> None:
+    """What is possible and what was not checked, by that command; checks of other kinds are one line, not a page."""
+    may = tuple({"id": f"memory.{n}", "confidence": {"lo": 0.0, "hi": 0.5}, "missing": ["x"], "try": "look"} for n in "ab")
+    unchecked = ({"id": "memory.x", "because": "no time", "try": "look"}, {"id": "latency.y", "because": "no data", "try": "wait"})
+    asked = questions.open_questions(case.of_state(state(replace(CASE, possible=may, not_checked=unchecked)), 3))
+    assert [(q["text"], q["why"], q["command"]) for q in asked] == [
+        ("Is it also one of memory.a (up to 0.50), memory.b (up to 0.50)?", "unknown: x; no time", "look"),
+        ("Is all well elsewhere? 1 check of latency could not be made", "no data", ""),
+    ]
+
+
+def test_a_condition_is_told_once(told: Any) -> None:
+    """The onset has it; the opening does not say it again."""
+    lines = [line["text"] for line in told["timeline"] if "process_anonymous_bytes grows" in line["text"]]
+    assert len(lines) == 1
+
+
+def test_every_shipped_cause_says_how_to_prevent_it(rules: Any) -> None:
+    """A report without that would lack an item of the procedure."""
+    assert [name for name, cause in rules.causes.items() if not cause.prevent] == []
 
 
 def test_an_older_state_file_without_playbooks_and_messages_will_do() -> None:

@@ -207,12 +207,24 @@ def test_a_flame_graph_is_shown_once_and_only_from_the_artefact_folder(tmp_path:
         outside,
         inside / "link.svg",
         inside / "large.svg",
-        inside / "page.svg",
         inside / "none.svg",
         inside / ".." / "secret.svg",
     ):
         assert keep(str(path)) is None
-    assert artifacts.picture({"kind": "flamegraph", "path": str(inside / "flame.svg")}, keep).title == "Flame graph"
-    assert artifacts.picture({"kind": "collapsed-stacks", "path": "/x.txt"}, keep) == Picture(
-        "Collapsed stacks", "/x.txt", None, "On the host:"
+    flame, page = (
+        artifacts.shown([{"kind": "flamegraph", "path": str(inside / name)}], keep) for name in ("flame.svg", "page.svg")
     )
+    assert [type(block) for block in flame] == [Picture]
+    assert page == [Items((Item("Flame graph, on the host", str(inside / "page.svg")),))]
+
+
+def test_the_widest_boxes_of_a_flame_graph_are_a_table_too(tmp_path: Path) -> None:
+    """Mail programs and Markdown show no picture: innermost calls with their share, those too narrow left out."""
+    stacks = tmp_path / "a.collapsed.txt"
+    stacks.write_text("main;a (x.py:1);b (x.py:2) 90\nother;a (x.py:1);b (x.py:2) 6\nmain;c (x.py:3) 4\nmain 0\nno number\n")
+    found = artifacts.shown([{"kind": "collapsed-stacks", "path": str(stacks)}], artifacts.within(str(tmp_path)))
+    rows = (("b (x.py:2)", "a (x.py:1)", "96%"), ("c (x.py:3)", "main", "4%"))
+    named = Items((Item("Collapsed stacks, on the host", str(stacks)),))
+    assert found == [Table(("innermost call", "called by", "share"), rows, frozenset({2})), named]
+    stacks.write_text("")
+    assert artifacts.shown([{"kind": "collapsed-stacks", "path": str(stacks)}], artifacts.within(str(tmp_path))) == [named]
