@@ -48,14 +48,12 @@ def _all_tasks() -> list[Any]:
     found: list[Any] = []
     for name in ("_all_tasks", "_scheduled_tasks", "_eager_tasks"):
         group = getattr(module, name, None)
-        if group is None or callable(group):
-            continue
-        for _ in range(20):  # another thread may add a task while we look
-            try:
-                found.extend(list(group))
-                break
-            except RuntimeError:
-                continue
+        refs = getattr(group, "data", None)  # of a WeakSet
+        # Walking either would break off whenever another thread adds a task; a copy is one step that no thread comes between.
+        if type(group) is set:
+            found += group.copy()
+        elif type(refs) is set:
+            found += [task for task in (ref() for ref in refs.copy()) if task is not None]
     return [task for task in found[:MAX_TASKS] if not task.done()]
 
 

@@ -9,9 +9,11 @@ import signal
 import socket
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from weakref import WeakSet
 
 import pytest
 
@@ -80,6 +82,46 @@ def test_the_census_counts_tasks_threads_and_caches_by_what_they_run() -> None:
     whole = attach_census.census()
     assert {"threads", "gc", "memory", "fds", "blocks", "heap"} <= set(whole)
     assert whole["threads"]["count"] >= 1
+
+
+def test_tasks_are_counted_whole_while_other_threads_start_and_end_some(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A busy program with a task leak is the one that is looked at: there, each walk over the tasks breaks off."""
+
+    class Busy(WeakSet["Task"]):
+        def __iter__(self) -> Iterator[Task]:
+            raise RuntimeError("Set changed size during iteration")
+
+    class Task:
+        def done(self) -> bool:
+            return False
+
+        def get_coro(self) -> None:
+            return None
+
+    piled = [Task() for _ in range(20_000)]
+    every = Busy(piled)
+    scheduled = "_scheduled_tasks" if hasattr(asyncio.tasks, "_scheduled_tasks") else "_all_tasks"
+    monkeypatch.setattr(asyncio.tasks, scheduled, every)
+    stop = threading.Event()
+
+    def churn() -> None:
+        mine: list[Task] = []
+        while not stop.is_set():
+            mine.append(Task())
+            every.add(mine[-1])
+            if len(mine) > 50:
+                mine.clear()
+
+    usual, thread = sys.getswitchinterval(), threading.Thread(target=churn)
+    thread.start()
+    try:
+        sys.setswitchinterval(1e-5)
+        counts = [attach_census.tasks()["count"] for _ in range(5)]
+    finally:
+        sys.setswitchinterval(usual)
+        stop.set()
+        thread.join()
+    assert min(counts) >= 20_000
 
 
 def test_gdb_is_told_every_point_and_the_right_number_of_them() -> None:
