@@ -98,7 +98,7 @@ def command(
 def _rewound(config: configuration.Config, at: str, named: str | None, asked: dict[str, Any], progress: Progress) -> dict[str, Any]:
     """The diagnosis of a recorded moment."""
     from agent import past, plugins
-    from agent.cli.record import located
+    from agent.cli.record import located, nothing
     from agent.moments import parse_moment
     from agent.store.recording import Recording
 
@@ -110,7 +110,11 @@ def _rewound(config: configuration.Config, at: str, named: str | None, asked: di
     except ValueError as error:
         raise UsageError(f"--at: {error}") from None
     rules = plugins.rules_or_raise(plugins.installed(), config)
-    rewound = past.rewind(Recording(located(config, named)), rules, moment, asked["since"] or config.budget.history, progress)
+    recording = Recording(located(config, named))
+    try:
+        rewound = past.rewind(recording, rules, moment, asked["since"] or config.budget.history, progress)
+    except Unavailable as empty:
+        raise nothing(recording.folder, empty.message) from None
     return past.diagnose(rewound, rules, pid=asked["pid"], trees=asked["trees"], took_s=time.monotonic() - began)
 
 

@@ -14,7 +14,7 @@ import click
 from agent import config as configuration
 from agent.cli._output import print_json
 from agent.cli.diagnose import Duration
-from agent.errors import AgentError, UsageError
+from agent.errors import AgentError, Unavailable, UsageError
 from agent.host.whole import whole
 
 IMPORTS = "imports"
@@ -164,6 +164,8 @@ def _reports(ctx: click.Context, paths: Iterable[str] = ()) -> list[Any]:
     folder = _config(ctx).recording_dir
     chosen = list(paths)
     if chosen:
+        if empty := next((path for path in chosen if not Recording(path).files()), None):
+            raise nothing(empty)
         return [r for path in chosen for r in Recording(path).verify()]
     kept = os.path.join(folder, IMPORTS)
     imported = sorted(os.listdir(kept)) if os.path.isdir(kept) else []
@@ -180,6 +182,17 @@ def located(config: configuration.Config, named: str | None) -> str:
     if os.path.exists(named):
         return named
     raise UsageError(f"no recording '{named}'", help="a path, or a name that 'anfl-agent record list' shows under imports")
+
+
+def nothing(path: str, otherwise: str = "nothing was recorded in that time") -> AgentError:
+    """Why a recording told nothing: there is none, it is something else, or ``otherwise``. Exit 3: it could not be found out."""
+    from agent.store.recording import Recording, report
+
+    if not Recording(path).files():
+        return Unavailable(f"no recording lies in {path}", help="see what there is: anfl-agent record list")
+    if os.path.isfile(path) and not report(path).records:
+        return Unavailable(f"{path} is not a recording, or damaged throughout", help=f"anfl-agent record verify {path}")
+    return Unavailable(otherwise, help="see what there is: anfl-agent record list")
 
 
 def moment_of(option: str, said: str) -> float:

@@ -10,7 +10,7 @@ import click
 
 from agent import config as configuration
 from agent.cli._output import Progress, print_json
-from agent.cli.record import located
+from agent.cli.record import located, nothing
 from agent.errors import UsageError
 from agent.host.text import clean
 
@@ -64,9 +64,7 @@ def command(
     finally:
         progress.done()
     if not any(p.rounds for p in players.values()):
-        from agent.errors import Unavailable
-
-        raise Unavailable("nothing was recorded in that time", help="anfl-agent record list")
+        raise nothing(found.folder)
     if compare:
         return _tell_changes(replay.compare(players["old"].findings, players["new"].findings), high - low, as_json)
     return _tell(players["rules"], as_json)

@@ -115,3 +115,28 @@ def test_a_full_disk_leaves_no_half_of_a_recording(recorded: Call, tmp_path: Pat
         resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
     assert (done.code, done.out, done.err.startswith("anfl-agent: cannot ")) == (1, "", True)
     assert sorted(p for p in tmp_path.rglob("*") if p.is_file()) == before
+
+
+@pytest.mark.parametrize(
+    "words", [("replay", "{}"), ("diagnose", "--at", "1m ago", "--recording", "{}"), ("record", "verify", "{}")]
+)
+def test_a_folder_without_a_recording_is_told_from_a_quiet_time(recorded: Call, tmp_path: Path, words: tuple[str, ...]) -> None:
+    """Whoever mistyped a path must not hear that nothing happened."""
+    (tmp_path / "empty").mkdir()
+    done = recorded(*(word.format(tmp_path / "empty") for word in words))
+    assert (done.code, f"no recording lies in {tmp_path / 'empty'}" in done.err) == (3, True)
+
+
+@pytest.mark.parametrize("words", [("replay", "{}"), ("diagnose", "--at", "1m ago", "--recording", "{}")])
+def test_a_file_that_is_no_recording_is_told_so(recorded: Call, tmp_path: Path, words: tuple[str, ...]) -> None:
+    """With the command that says more."""
+    path = tmp_path / "noise"
+    path.write_bytes(os.urandom(50_000))
+    done = recorded(*(word.format(path) for word in words))
+    assert (done.code, f"{path} is not a recording" in done.err, "record verify" in done.err) == (3, True, True)
+
+
+def test_a_time_of_which_nothing_was_recorded_is_told_so(recorded: Call) -> None:
+    """The recording is there, that hour of it is not."""
+    done = recorded("diagnose", "--at", "2020-01-01")
+    assert (done.code, "nothing was recorded in the 60 min before" in done.err) == (3, True)
