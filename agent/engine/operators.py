@@ -23,13 +23,18 @@ def above(a: float, b: float) -> bool:
     return a > b and a - b > _CLOSE * min(abs(a), abs(b))
 
 
+def below(a: float, b: float) -> bool:
+    """Less beyond rounding."""
+    return b > a and b - a > _CLOSE * min(abs(b), abs(a))
+
+
 COMPARE: dict[str, Callable[[Any, Any], bool]] = {
     "==": same,
     "!=": lambda a, b: not same(a, b),
-    "<": lambda a, b: above(b, a),
+    "<": below,
     "<=": lambda a, b: not above(a, b),
     ">": above,
-    ">=": lambda a, b: not above(b, a),
+    ">=": lambda a, b: not below(a, b),
 }
 
 _ARITHMETIC: dict[str, Callable[[Any, Any], float]] = {
@@ -43,6 +48,13 @@ _ARITHMETIC: dict[str, Callable[[Any, Any], float]] = {
 def compare(op: str, left: Run, right: Run) -> Run:
     """A comparison; unknown if either side is."""
     test = COMPARE[op]
+    if isinstance(right, Constant) and (limit := right.value) is not None:  # as most comparisons are
+
+        def against(context: Context) -> AnswerValue:
+            value = left(context)
+            return None if value is None else test(value, limit)
+
+        return against
 
     def run(context: Context) -> AnswerValue:
         a, b = left(context), right(context)
@@ -55,14 +67,15 @@ def arithmetic(op: str, left: Run, right: Run) -> Run:
     """A sum, difference, product or quotient; unknown for a division by zero and whatever is not a number."""
     work = _ARITHMETIC[op]
 
-    def run(context: Context) -> AnswerValue:
-        a, b = left(context), right(context)
+    def of(a: AnswerValue, b: AnswerValue) -> AnswerValue:
         if a is None or b is None or (op == "/" and b == 0.0):
             return None
         value = work(a, b)
         return value if value == value else None
 
-    return run
+    if isinstance(left, Constant) and isinstance(right, Constant):
+        return constant(of(left.value, right.value))
+    return lambda context: of(left(context), right(context))
 
 
 def negative(operand: Run) -> Run:
@@ -101,6 +114,19 @@ def logic(op: str, items: Sequence[Run]) -> Run:
     return run
 
 
+class Constant:
+    """A part that has the same value whoever asks."""
+
+    __slots__ = ("value",)
+
+    def __init__(self, value: AnswerValue) -> None:
+        self.value = value
+
+    def __call__(self, context: Context) -> AnswerValue:
+        """The value."""
+        return self.value
+
+
 def constant(value: AnswerValue) -> Run:
     """A literal."""
-    return lambda context: value
+    return Constant(value)

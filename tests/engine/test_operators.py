@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from agent.engine.context import Context
+from agent.engine.context import Context, Run
 from agent.engine.operators import COMPARE, arithmetic, compare, constant, logic, negation
 from agent.engine.rounds import Instance, Round
 from tests.fakes.view import FakeView
@@ -52,6 +52,22 @@ def test_exactly_one_of_less_same_greater(a: float, b: float) -> None:
     """The tolerance leaves no gap and no overlap."""
     assert [COMPARE["<"](a, b), COMPARE["=="](a, b), COMPARE[">"](a, b)].count(True) == 1
     assert COMPARE[">="](a, b) is not COMPARE["<"](a, b)
+
+
+@settings(deadline=None)
+@given(
+    st.sampled_from(sorted(COMPARE)),
+    st.sampled_from("+-*/"),
+    *[NUMBERS | st.sampled_from([None, 0.0, math.inf, 1.0, 1.0 + 1e-10])] * 2,
+)
+def test_a_number_known_beforehand_changes_nothing(compared: str, op: str, a: float | None, b: float | None) -> None:
+    """A comparison with a literal, and arithmetic on literals, as with values that are asked for."""
+
+    def asked(value: float | None) -> Run:
+        return lambda context: value
+
+    assert compare(compared, asked(a), constant(b))(CONTEXT) is compare(compared, asked(a), asked(b))(CONTEXT)
+    assert repr(arithmetic(op, constant(a), constant(b))(CONTEXT)) == repr(arithmetic(op, asked(a), asked(b))(CONTEXT))
 
 
 def test_rounding_is_no_difference() -> None:
