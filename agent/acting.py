@@ -7,7 +7,6 @@ import logging
 import os
 import sqlite3
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -17,6 +16,7 @@ from agent import data, registry
 from agent.actions._hook import Hook
 from agent.app import Agent
 from agent.config import Config, settings
+from agent.dataclass import dataclass
 from agent.errors import AgentError, ConfigError, Problem, Problems, Unavailable
 from agent.host import nvml
 from agent.host.keyfile import Keyring

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from functools import partial
 from typing import Any, Literal
 
+from agent.dataclass import dataclass
 from agent.errors import Problem
 from agent.matching import clock_minutes, parse_hours, parse_matcher, parse_until, parse_zone
 from agent.yamlfile import Node, Seconds, Text, did_you_mean, fill

@@ -6,12 +6,13 @@ import contextlib
 import math
 import socket
 from collections.abc import AsyncIterator, Callable, Iterable
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Any
 
 from agent import __version__, plugins
 from agent.caveats import ended, no_all_clear, not_kept, unread, with_notes
 from agent.config import Config
+from agent.dataclass import dataclass
 from agent.diagnosis import NotChecked
 from agent.engine.diagnose import Meta, Scope, conclude
 from agent.engine.evaluate import JudgeState

@@ -8,9 +8,9 @@ import logging
 import time
 from collections import deque
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 
 from agent.app import Agent, Request
+from agent.dataclass import dataclass
 from agent.engine.evaluate import Transition, judge
 from agent.engine.report import when
 from agent.engine.rounds import RoundCache

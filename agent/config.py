@@ -9,11 +9,12 @@ from __future__ import annotations
 import dataclasses
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from pathlib import Path
 from typing import Any
 
 from agent import alerting, permission
+from agent.dataclass import dataclass
 from agent.errors import ConfigError, Problem, Problems
 from agent.yamlfile import (
     Bytes,

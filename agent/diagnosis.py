@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Literal
 
+from agent.dataclass import dataclass
 from agent.model import Artifact, Culprit, Severity, Target
 
 Answer = Literal["true", "false", "unknown", "skipped"]

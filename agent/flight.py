@@ -8,8 +8,8 @@ import logging
 import os
 import sys
 from collections.abc import Iterator
-from dataclasses import dataclass
 
+from agent.dataclass import dataclass
 from agent.engine.report import when
 from agent.errors import AgentError
 from agent.host.clock import Clock

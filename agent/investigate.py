@@ -5,9 +5,10 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from typing import Any
 
+from agent.dataclass import dataclass
 from agent.engine import looks
 from agent.engine.diagnose import Assessment, Scope, assess
 from agent.engine.rounds import RoundCache

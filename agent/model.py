@@ -7,9 +7,11 @@ from __future__ import annotations
 
 from array import array
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from enum import IntEnum, StrEnum
 from typing import Any, ClassVar, Literal, NamedTuple, Protocol
+
+from agent.dataclass import dataclass
 
 Labels = tuple[tuple[str, str], ...]
 """Label names and values, sorted by name; text is already cleaned."""

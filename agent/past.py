@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import socket
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 from agent import __version__
+from agent.dataclass import dataclass
 from agent.engine import looks
 from agent.engine.diagnose import Assessment, Meta, Scope, assess, conclude
 from agent.engine.evaluate import JudgeState, judge

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Literal
 from urllib.parse import urlsplit
 
+from agent.dataclass import dataclass
 from agent.errors import Problem
 from agent.yamlfile import Seconds, Text
 

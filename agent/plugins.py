@@ -5,7 +5,6 @@ from __future__ import annotations
 import logging
 import os
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +12,7 @@ from agent import collectors as collectors_room
 from agent import data, registry
 from agent import probes as probes_room
 from agent.config import Config, settings
+from agent.dataclass import dataclass
 from agent.engine.kernel import tables
 from agent.engine.load import load_rules
 from agent.engine.trees import Catalog, ProbeSpec, RuleSet

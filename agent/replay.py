@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Any
 
 from agent import __version__, past
 from agent.casework import AGAIN_S, SAMPLE_S
+from agent.dataclass import dataclass
 from agent.engine import looks
 from agent.engine.diagnose import Meta, Scope, conclude
 from agent.engine.evaluate import JudgeState, Transition, judge

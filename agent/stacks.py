@@ -9,9 +9,10 @@ import json
 import re
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any, NamedTuple
+
+from agent.dataclass import dataclass
 
 OWNER_SHARE = 0.5
 """A function that holds half of the weight on its own path is the one to name; below it, the heaviest."""

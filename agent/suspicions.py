@@ -9,8 +9,9 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 
+from agent.dataclass import dataclass
 from agent.engine.evaluate import Key, Transition
 from agent.engine.trees import RuleSet
 from agent.model import JsonObject

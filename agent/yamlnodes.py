@@ -10,9 +10,10 @@ import json
 import math
 import re
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import TYPE_CHECKING, Any
 
+from agent.dataclass import dataclass
 from agent.errors import Problem, Problems
 
 if TYPE_CHECKING:

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import ClassVar
 
+from agent.dataclass import dataclass
 from agent.errors import AgentError
 from agent.host.reach import Class, Reach, WillNot
 from agent.host.run import Completed

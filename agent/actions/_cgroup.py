@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass
 
+from agent.dataclass import dataclass
 from agent.host import procs, procstat
 from agent.host.reach import WillNot
 from agent.model import Target

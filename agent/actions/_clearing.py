@@ -7,10 +7,10 @@ import os
 import re
 import stat
 from collections.abc import Iterator
-from dataclasses import dataclass
 from typing import ClassVar
 
 from agent.actions._action import Base
+from agent.dataclass import dataclass
 from agent.errors import AgentError
 from agent.host.lane import aside
 from agent.host.reach import Class, WillNot

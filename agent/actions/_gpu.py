@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 from typing import ClassVar
 
 from agent.actions._action import Base
+from agent.dataclass import dataclass
 from agent.host.reach import WillNot
 
 _UUID = re.compile(r"GPU-[0-9a-fA-F-]{8,64}")

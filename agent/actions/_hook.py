@@ -5,10 +5,11 @@ from __future__ import annotations
 import hashlib
 import hmac
 import json
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import ClassVar
 
 from agent.actions._action import Base
+from agent.dataclass import dataclass
 from agent.errors import AgentError
 from agent.host import http
 from agent.host.lane import aside

@@ -7,11 +7,11 @@ import io
 import json
 import os
 import tarfile
-from dataclasses import dataclass
 from typing import ClassVar
 
 from agent.actions._action import Base
 from agent.actions._process import held
+from agent.dataclass import dataclass
 from agent.errors import AgentError
 from agent.host import procs
 from agent.host.lane import aside

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import os
 import re
-from dataclasses import dataclass
 from typing import ClassVar
 
 from agent.actions._action import Base
 from agent.actions._cgroup import Knob, knobs, of
 from agent.actions._unit import shown, unit_of
+from agent.dataclass import dataclass
 from agent.errors import AgentError
 from agent.host.lane import aside
 from agent.host.reach import Class, WillNot

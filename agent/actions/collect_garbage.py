@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import ClassVar
 
 from agent.actions._action import Base
 from agent.actions._process import held, pid_of
+from agent.dataclass import dataclass
 from agent.errors import AgentError
 from agent.host import attach_gate, procs
 from agent.host.attach import Stage, attach

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 from typing import ClassVar
 
 from agent.actions._action import Base
+from agent.dataclass import dataclass
 from agent.errors import AgentError
 from agent.host.reach import Class, WillNot
 from agent.host.run import Completed

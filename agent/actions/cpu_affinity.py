@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import contextlib
 import os
-from dataclasses import dataclass
 from typing import ClassVar
 
 from agent.actions._action import Base
 from agent.actions._process import held
+from agent.dataclass import dataclass
 from agent.host import procs
 from agent.host.lane import aside
 from agent.host.reach import Class, WillNot

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import ClassVar
 
 from agent.actions._action import Base
+from agent.dataclass import dataclass
 from agent.errors import AgentError
 from agent.host.lane import aside
 from agent.host.reach import Class, WillNot

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import ClassVar
 
 from agent.actions._gpu import OnGpu
+from agent.dataclass import dataclass
 from agent.host.reach import Class
 from agent.model import JsonObject
 

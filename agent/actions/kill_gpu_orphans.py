@@ -6,13 +6,13 @@ import contextlib
 import os
 import signal
 from collections.abc import Iterator
-from dataclasses import dataclass
 from fnmatch import fnmatch
 from functools import partial
 from typing import ClassVar
 
 from agent.actions._action import Base
 from agent.actions._process import send, there
+from agent.dataclass import dataclass
 from agent.errors import AgentError
 from agent.host import procs
 from agent.host.lane import aside

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 from agent.actions._clearing import Clearing
+from agent.dataclass import dataclass
 from agent.host.reach import WillNot
 from agent.yamlfile import Seconds
 

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import signal
-from dataclasses import dataclass
 from typing import ClassVar
 
 from agent.actions._action import Base
 from agent.actions._process import held, send, there
+from agent.dataclass import dataclass
 from agent.errors import AgentError
 from agent.host.lane import aside
 from agent.host.reach import Class

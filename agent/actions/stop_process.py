@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import ClassVar
 
 from agent.actions._action import Base
 from agent.actions._process import halt, pid_of
+from agent.dataclass import dataclass
 from agent.host import procs
 from agent.host.lane import aside
 from agent.host.reach import Class

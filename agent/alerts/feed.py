@@ -8,9 +8,9 @@ from __future__ import annotations
 import json
 import sqlite3
 from collections.abc import Iterable
-from dataclasses import dataclass
 
 from agent.alerts.model import SEVERITIES
+from agent.dataclass import dataclass
 from agent.engine.incident import Incident, incident
 from agent.model import Severity
 

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from random import Random
 from typing import Any
 
 from agent.alerts.model import Outcome
+from agent.dataclass import dataclass
 from agent.model import JsonObject
 
 FIRST_S = 2.0

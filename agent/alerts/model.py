@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from typing import Any, Literal
 
 from agent.alerting import Receiver
+from agent.dataclass import dataclass
 from agent.model import JsonObject, Severity
 
 Status = Literal["firing", "resolved"]

@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from enum import IntEnum
 
 from agent.alerts.model import Address, Alert, Mark, Row
 from agent.alerts.stages import UNDIAGNOSED_S, Batch, Context, Item
+from agent.dataclass import dataclass
 from agent.model import Severity
 
 

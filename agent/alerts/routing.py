@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
 
 from agent.alerting import Alerts, Receiver, Route
 from agent.alerts.model import Alert
+from agent.dataclass import dataclass
 from agent.matching import ALWAYS, Hours, Matcher, parse_hours, parse_matcher
 
 

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Protocol
 
 from agent.alerting import Window
+from agent.dataclass import dataclass
 from agent.errors import UsageError
 from agent.matching import Hours, Matcher, parse_hours, parse_matcher, parse_until
 from agent.model import JsonObject

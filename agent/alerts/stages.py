@@ -6,13 +6,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from functools import reduce
 
 from agent.alerting import Alerts
 from agent.alerts.model import Alert
 from agent.alerts.routing import Router
 from agent.alerts.silences import Mute
+from agent.dataclass import dataclass
 from agent.model import Severity
 
 UNDIAGNOSED_S = 60.0

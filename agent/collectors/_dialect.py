@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 
+from agent.dataclass import dataclass
 from agent.host.procfs import read_once
 
 UNLIMITED = 1 << 60

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Any
 
 from agent.collectors._gpu_values import MOST_BYTES, number, scaled
+from agent.dataclass import dataclass
 from agent.errors import AgentError
 from agent.host import procs, procstat
 from agent.model import ENTITY_ENDED, Event, Labels, Sample, Series, labels

@@ -7,9 +7,10 @@ import json
 import os
 import tempfile
 from collections.abc import Iterable
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, field
 from typing import Any
 
+from agent.dataclass import dataclass
 from agent.host.nvml_driver import SIMULATED_PROC
 
 FILE = "gpus.json"

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 
+from agent.dataclass import dataclass
 from agent.host.mounts import Mount
 
 CONTROLLERS = ("cpu", "cpuacct", "memory", "pids")

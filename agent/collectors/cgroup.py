@@ -5,7 +5,7 @@ from __future__ import annotations
 import errno
 import time
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import ClassVar
 
 from agent.collectors._board import Board
@@ -14,6 +14,7 @@ from agent.collectors._declare import counter, gauge
 from agent.collectors._dialect import V1, V2
 from agent.collectors._hierarchy import CONTROLLERS, UNIFIED, Hierarchy, find_hierarchy, is_wider, parse_membership
 from agent.collectors._kept import number
+from agent.dataclass import dataclass
 from agent.errors import Unavailable
 from agent.host.mounts import read_mounts
 from agent.host.placement import cgroup_path

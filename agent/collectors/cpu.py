@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import ClassVar
 
 from agent.collectors._declare import counter, gauge, handles
 from agent.collectors._kept import KeptSource
+from agent.dataclass import dataclass
 from agent.model import Metric, Sample
 
 TICKS_PER_SECOND = os.sysconf("SC_CLK_TCK")

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import ClassVar
 
 from agent.collectors._declare import counter, gauge
+from agent.dataclass import dataclass
 from agent.errors import Unavailable
 from agent.host.procfs import KeptFile
 from agent.host.text import clean

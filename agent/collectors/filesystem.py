@@ -6,12 +6,13 @@ import errno
 import os
 import time
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field
+from dataclasses import field
 from functools import partial
 from typing import ClassVar
 
 from agent.collectors._declare import gauge, info
 from agent.collectors._patience import Call, PatientThread
+from agent.dataclass import dataclass
 from agent.host.mounts import LIMIT, Mount, parse_mountinfo
 from agent.host.procfs import read_once
 from agent.host.text import clean

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Any, ClassVar
 
 from agent.collectors._gpu_card import Card, identity
 from agent.collectors._gpu_metrics import GPU_METRICS
 from agent.collectors._gpu_values import load, memory
+from agent.dataclass import dataclass
 from agent.errors import Unavailable, UsageError
 from agent.host import nvml
 from agent.host.clock import Clock, SystemClock

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import field
 from itertools import islice
 from typing import ClassVar
 
@@ -12,6 +12,7 @@ from agent.collectors._gpu_fabric import Fabric
 from agent.collectors._gpu_metrics import HEALTH_METRICS
 from agent.collectors._gpu_seen import Known, Seen
 from agent.collectors._gpu_values import health
+from agent.dataclass import dataclass
 from agent.errors import AgentError, Unavailable
 from agent.host import nvml, procs
 from agent.host.clock import Clock, SystemClock

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import ClassVar
 
 from agent.collectors._flood import Flood
@@ -14,6 +14,7 @@ from agent.collectors._kernel_about import GPU_KINDS, TEXT, cleaned, device_of, 
 from agent.collectors._kernel_metrics import KERNEL_METRICS
 from agent.collectors._tally import Tally
 from agent.data import folder
+from agent.dataclass import dataclass
 from agent.engine.kernel import kmsg, show
 from agent.engine.kernel.reader import KINDS, Reader
 from agent.engine.kernel.record import Happening, Record

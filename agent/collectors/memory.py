@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import ClassVar
 
 from agent.collectors._declare import counter, gauge, handles
 from agent.collectors._kept import KeptSource, Numbers
+from agent.dataclass import dataclass
 from agent.model import Metric, Sample
 
 PAGE = os.sysconf("SC_PAGE_SIZE")

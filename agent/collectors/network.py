@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import ClassVar
 
 from agent.collectors._declare import counter, gauge
 from agent.collectors._interface import Interface, parse_dev
 from agent.collectors._tcp import METRICS, TcpSource
+from agent.dataclass import dataclass
 from agent.errors import Unavailable
 from agent.host.procfs import KeptFile
 from agent.model import ENTITY_ENDED, Event, Metric, Sample

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import field
 from functools import partial
 from typing import ClassVar
 
 from agent.collectors._declare import counter, handles
 from agent.collectors._kept import KeptSource
 from agent.collectors._psi import parse_pressure
+from agent.dataclass import dataclass
 from agent.errors import Unavailable
 from agent.model import Metric, Sample
 

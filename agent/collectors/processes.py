@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import ClassVar
 
 from agent.collectors._board import Board
@@ -16,6 +16,7 @@ from agent.collectors._process_metrics import PROCESS_METRICS
 from agent.collectors._subject import Subject, Why
 from agent.collectors._subjects import STAY_S, Subjects
 from agent.collectors._sweep import Sweep
+from agent.dataclass import dataclass
 from agent.errors import Unavailable
 from agent.host.clock import Clock, SystemClock
 from agent.host.placement import place

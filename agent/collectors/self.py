@@ -5,10 +5,11 @@ from __future__ import annotations
 import os
 import resource
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import ClassVar
 
 from agent.collectors._declare import counter, gauge, handles
+from agent.dataclass import dataclass
 from agent.host.procfs import KeptFile
 from agent.model import Metric, Sample, Series
 

@@ -8,8 +8,9 @@ import json
 import os
 import time
 from collections.abc import AsyncIterator, Collection, Mapping
-from dataclasses import dataclass
 from typing import Any
+
+from agent.dataclass import dataclass
 
 MOST_BODY = 4 << 20
 

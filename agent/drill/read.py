@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from pathlib import Path
 from typing import Any, Literal
 
+from agent.dataclass import dataclass
 from agent.drill.case import FILE, Case, Expect, Vary, Wanted
 from agent.errors import Problem, Problems, UsageError
 from agent.yamlfile import Node, Scalar, did_you_mean, fill, parse, parse_duration

@@ -18,9 +18,9 @@ import socket
 import sys
 import threading
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
 from random import Random
 
+from agent.dataclass import dataclass
 from agent.drill.words import Words
 
 _LIBRARY_TYPES: tuple[type, ...] = (

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import statistics
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any, Literal
 
+from agent.dataclass import dataclass
 from agent.drill.score import Culpability
 
 SCHEMA = "anfl.drill/1"

@@ -10,10 +10,11 @@ import shutil
 import tempfile
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from pathlib import Path
 from typing import Any
 
+from agent.dataclass import dataclass
 from agent.drill import kept, needs
 from agent.drill.case import Case
 from agent.drill.patient import NotHeld, Patient, start_background, start_patient

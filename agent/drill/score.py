@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any, Literal
 
+from agent.dataclass import dataclass
 from agent.drill.case import Case, Expect, Wanted
 
 Culpability = Literal["right", "wrong", "none"]

@@ -11,9 +11,10 @@ import random
 import re
 import shutil
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 
+from agent.dataclass import dataclass
 from agent.drill.case import FILE, Case, Wanted
 from agent.drill.placeholders import filled
 from agent.drill.rename import Names, apply_names, choose_names

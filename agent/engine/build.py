@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Collection, Iterable, Mapping
-from dataclasses import dataclass
 from typing import Any
 
+from agent.dataclass import dataclass
 from agent.engine.expr import Compiled, ExprError, Scope, compile_expr
 from agent.engine.treefile import CauseFile, CheckFile, SymptomFile, TreeFile
 from agent.engine.trees import Catalog, Cause, Check, ProbeSpec, Settings, Symptom, Tree

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Literal as OneOf
 
+from agent.dataclass import dataclass
 from agent.engine import joins, operators
 from agent.engine.context import Run, bound_by
 from agent.engine.functions import AGGREGATES, EVENT_FUNCTIONS, FUNCTIONS

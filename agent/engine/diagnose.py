@@ -8,9 +8,10 @@ diagnosis = conclude(assessment, meta)
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Literal
 
+from agent.dataclass import dataclass
 from agent.diagnosis import Diagnosis, Finding, NotChecked, Possible, ProbeCost, RuledOut, Verdict
 from agent.engine import remains
 from agent.engine.entities import Entities

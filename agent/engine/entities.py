@@ -7,9 +7,10 @@ of the process's tree; who is on which GPU, from ``gpu_process_info`` (labels gp
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from zlib import crc32
 
+from agent.dataclass import dataclass
 from agent.engine.context import slot
 from agent.engine.rounds import Instance, Live, Round
 from agent.engine.trees import Cause, Tree

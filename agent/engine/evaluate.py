@@ -6,9 +6,10 @@ Pure: (rules, view, earlier states) → (states, transitions). Only symptoms tha
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from typing import Literal
 
+from agent.dataclass import dataclass
 from agent.engine.entities import Entities
 from agent.engine.rounds import Instance, Round, RoundCache
 from agent.engine.says import holding

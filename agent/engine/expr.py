@@ -6,10 +6,10 @@ attributes, indexing, loops or eval: the cost is bounded by the number of words.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from functools import cached_property
 from typing import TypeVar
 
+from agent.dataclass import dataclass
 from agent.engine.calls import call
 from agent.engine.checker import Checker, Scope, Type
 from agent.engine.context import Context, Quiet, Run

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 
+from agent.dataclass import dataclass
 from agent.engine.units import COUNT, RATIO, SECONDS, Unit, per_second
 from agent.model import Kind
 

@@ -9,9 +9,9 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from itertools import pairwise
 
+from agent.dataclass import dataclass
 from agent.engine.context import GPU_LABELS, Context, Run, slot
 from agent.engine.rounds import AnswerValue, Instance, Round
 from agent.model import Event, Labels

@@ -8,9 +8,10 @@ seconds. Causes are entries of ``causes`` of ``anfl.diagnosis/1``, as JSON.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field, fields
+from dataclasses import field, fields
 from typing import Any, Literal
 
+from agent.dataclass import dataclass
 from agent.engine.graph import Place
 from agent.model import JsonObject, Labels, Severity
 

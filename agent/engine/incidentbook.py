@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 
+from agent.dataclass import dataclass
 from agent.engine.evaluate import Transition
 from agent.engine.graph import Place
 from agent.engine.incident import Complaint, Entry, Impact, Incident, IncidentEvent, Key, Kind

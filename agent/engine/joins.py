@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable
-from dataclasses import dataclass
 
+from agent.dataclass import dataclass
 from agent.engine.context import GPU_LABELS, Context, Quiet, Run
 from agent.engine.rounds import AnswerValue, Instance, Round
 from agent.model import Labels

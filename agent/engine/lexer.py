@@ -5,9 +5,9 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Iterable
-from dataclasses import dataclass
 from typing import Literal
 
+from agent.dataclass import dataclass
 from agent.engine.units import BYTES, BYTES_IN, LOOSE, RATIO, SECONDS, SECONDS_IN, Unit
 
 MAX_TOKENS = 400

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, field
 from typing import Any
 
+from agent.dataclass import dataclass
 from agent.engine.findings import Onsets
 from agent.engine.walk import ProbeKey
 from agent.model import Artifact, Culprit, Event, Evidence, JsonObject, Labels, Target, labels

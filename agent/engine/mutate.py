@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from itertools import takewhile
 
+from agent.dataclass import dataclass
 from agent.engine.diagnose import Assessment
 from agent.engine.expr import Compiled
 from agent.engine.rounds import RoundCache

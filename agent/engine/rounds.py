@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import zlib
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Any, NamedTuple, TypeVar
 
+from agent.dataclass import dataclass
 from agent.engine.windows import AT_A_GLANCE, SLOW_SERIES, STALE_AFTER, Value, fresh, judge, judge_still, tail
 from agent.model import Column, Labels, Truth, View
 

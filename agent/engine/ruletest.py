@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import operator
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 
+from agent.dataclass import dataclass
 from agent.diagnosis import Confidence, Finding
 from agent.engine.diagnose import Assessment, Scope, assess
 from agent.engine.evaluate import JudgeState, judge

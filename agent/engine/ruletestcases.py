@@ -5,9 +5,10 @@ from __future__ import annotations
 import re
 from array import array
 from collections.abc import Mapping
-from dataclasses import dataclass, field, fields, replace
+from dataclasses import field, fields, replace
 from typing import Any
 
+from agent.dataclass import dataclass
 from agent.engine.notation import NotationError, column
 from agent.engine.ruletestfile import CaseFile, ExpectFile, ProbeFile, ProcessFile, RuleTestFile
 from agent.engine.tableview import TableView

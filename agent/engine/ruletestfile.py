@@ -14,9 +14,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Any, Literal
 
+from agent.dataclass import dataclass
 from agent.model import Culprit
 from agent.yamlfile import Node, Seconds, Text
 

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
+from agent.dataclass import dataclass
 from agent.engine.lexer import MAX_TOKENS, ExprError, ExprProblem, Token, tokens
 from agent.engine.units import Unit
 

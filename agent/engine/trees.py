@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from functools import cached_property
 from typing import Any, Literal
 
+from agent.dataclass import dataclass
 from agent.engine.expr import Compiled
 from agent.errors import Problem
 from agent.model import Cost, Metric, Severity

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import NamedTuple
 
+from agent.dataclass import dataclass
 from agent.diagnosis import Answer, Confidence, EvidenceLine
 from agent.engine.confidence import confidence
 from agent.engine.entities import Entities

@@ -13,8 +13,8 @@ import pwd
 import stat
 import threading
 from collections.abc import Iterator
-from dataclasses import dataclass
 
+from agent.dataclass import dataclass
 from agent.host.mounts import read_mounts
 from agent.host.procfs import read_once
 from agent.host.procstat import status_field

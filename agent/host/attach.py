@@ -15,9 +15,10 @@ import os
 import sys
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Any, TypeVar
 
+from agent.dataclass import dataclass
 from agent.errors import Refused, Unavailable
 from agent.host import attach_gate, attach_guard, procs
 from agent.host.attach_place import Ledger, Place

@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import os
 import time
-from dataclasses import dataclass
 
+from agent.dataclass import dataclass
 from agent.errors import Refused
 from agent.host import procs
 from agent.host.procfs import read_once

@@ -19,8 +19,8 @@ import os
 import secrets
 import shutil
 import stat
-from dataclasses import dataclass
 
+from agent.dataclass import dataclass
 from agent.errors import Refused, Unavailable
 from agent.host import procs
 

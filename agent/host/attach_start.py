@@ -5,9 +5,10 @@ from __future__ import annotations
 import os
 import secrets
 import shutil
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from typing import Any
 
+from agent.dataclass import dataclass
 from agent.errors import Unavailable
 from agent.host import attach_census, attach_collect, attach_gdb, attach_payload, bundles
 from agent.host.attach_gate import Admitted

@@ -12,9 +12,10 @@ import contextlib
 import socket
 import ssl
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from urllib.parse import SplitResult, unquote, urlsplit
 
+from agent.dataclass import dataclass
 from agent.errors import AgentError
 from agent.host.lane import Stalled, aside
 

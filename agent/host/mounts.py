@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import os
 import re
-from dataclasses import dataclass
 
+from agent.dataclass import dataclass
 from agent.host.procfs import read_once
 
 _ESCAPE = re.compile(rb"\\([0-7]{3})")

@@ -10,8 +10,8 @@ import os
 import re
 import time
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 
+from agent.dataclass import dataclass
 from agent.errors import AgentError
 from agent.host.procfs import read_once
 from agent.host.procstat import optional, stat, status_field

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Any, Literal
 
+from agent.dataclass import dataclass
 from agent.host import nvml_wire as wire
 from agent.host.nvml_child import Child
 from agent.host.nvml_driver import Board

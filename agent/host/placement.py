@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
 
+from agent.dataclass import dataclass
 from agent.host.text import clean
 
 _UNIT = re.compile(r"^[^/]+\.(?:service|scope|socket|mount|swap)$")

@@ -9,9 +9,9 @@ from __future__ import annotations
 import functools
 import os
 import re
-from dataclasses import dataclass
 from typing import NamedTuple
 
+from agent.dataclass import dataclass
 from agent.errors import AgentError
 from agent.host.placement import environment, place
 from agent.host.procfs import read_once

@@ -14,9 +14,10 @@ import shutil
 import signal
 import sys
 from collections.abc import Collection
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import partial
 
+from agent.dataclass import dataclass
 from agent.errors import AgentError, NotApplicable, Refused, Unavailable
 from agent.host.lane import once
 from agent.host.procs import python_minor, tracer

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
 from typing import ClassVar, Literal, Protocol
 
+from agent.dataclass import dataclass
 from agent.errors import AgentError
 from agent.host.clock import Clock
 from agent.host.run import Completed

@@ -9,8 +9,8 @@ import resource
 import signal
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 
+from agent.dataclass import dataclass
 from agent.errors import Unavailable
 
 GRACE_S = 2.0

@@ -11,10 +11,11 @@ import asyncio
 import contextlib
 import logging
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field
+from dataclasses import field
 from functools import partial
 from typing import Literal
 
+from agent.dataclass import dataclass
 from agent.engine.attribution import diagnosed, led_to, not_diagnosed
 from agent.engine.evaluate import JudgeState, Transition
 from agent.engine.handling import Verb, plea, remedy, said

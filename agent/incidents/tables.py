@@ -22,9 +22,10 @@ import hashlib
 import json
 import sqlite3
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any
 
+from agent.dataclass import dataclass
 from agent.engine.incident import Entry, Incident, IncidentEvent, incident, plain
 from agent.model import JsonObject, Severity
 from agent.store.database import BITS

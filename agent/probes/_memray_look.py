@@ -7,9 +7,9 @@ import os
 import sys
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any, NamedTuple
 
+from agent.dataclass import dataclass
 from agent.errors import Refused, Unavailable
 from agent.host.attach import Captured, Stage, Watched, attach
 from agent.host.attach_gate import Admitted

@@ -6,9 +6,10 @@ Pure: no clock, file or process. Frames run outermost first; quarters are of the
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Any, NamedTuple
 
+from agent.dataclass import dataclass
 from agent.host.text import clean
 from agent.stacks import Frame
 

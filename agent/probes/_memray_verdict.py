@@ -8,8 +8,9 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 
+from agent.dataclass import dataclass
 from agent.model import Culprit
 from agent.probes._memray_sort import Growth, creator, kinds
 from agent.probes._memray_table import LATE, Facts, Place, Row, Table

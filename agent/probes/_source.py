@@ -7,7 +7,9 @@ import functools
 import os
 import stat
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import field
+
+from agent.dataclass import dataclass
 
 LARGEST = 1 << 20
 """Bytes of source that are parsed; generated files beyond it are left alone."""

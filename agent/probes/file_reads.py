@@ -10,9 +10,9 @@ import itertools
 import os
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import ClassVar
 
+from agent.dataclass import dataclass
 from agent.errors import AgentError
 from agent.host import procs
 from agent.host.lane import once

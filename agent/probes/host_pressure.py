@@ -5,9 +5,10 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import ClassVar
 
+from agent.dataclass import dataclass
 from agent.errors import AgentError
 from agent.host.lane import once
 from agent.host.procfs import read_once

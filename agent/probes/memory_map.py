@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass
 from typing import ClassVar
 
+from agent.dataclass import dataclass
 from agent.errors import Refused
 from agent.host.lane import once
 from agent.host.procfs import read_once

@@ -7,9 +7,9 @@ limits.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
+from agent.dataclass import dataclass
 from agent.host.lane import once
 from agent.model import Cost, Evidence, Kind, Metric, Target, Tools
 from agent.probes._guard import answer, guarded

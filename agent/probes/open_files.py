@@ -7,9 +7,9 @@ import re
 import time
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import ClassVar
 
+from agent.dataclass import dataclass
 from agent.errors import AgentError
 from agent.host import procs
 from agent.host.lane import once

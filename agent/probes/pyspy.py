@@ -9,9 +9,9 @@ from __future__ import annotations
 
 import asyncio
 import time
-from dataclasses import dataclass
 from typing import ClassVar, Literal, NamedTuple
 
+from agent.dataclass import dataclass
 from agent.errors import AgentError, NotApplicable
 from agent.host import gcflag, procs, pyspy, threads
 from agent.host.lane import once

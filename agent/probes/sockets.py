@@ -5,9 +5,10 @@ from __future__ import annotations
 import time
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import ClassVar
 
+from agent.dataclass import dataclass
 from agent.host import procs
 from agent.host.lane import once
 from agent.host.procstat import NotPermitted

@@ -9,10 +9,10 @@ from __future__ import annotations
 import asyncio
 import time
 from collections import Counter
-from dataclasses import dataclass
 from functools import partial
 from typing import ClassVar
 
+from agent.dataclass import dataclass
 from agent.host import procs, pyspy, threads
 from agent.host.lane import once
 from agent.host.threads import WaitKind

@@ -5,8 +5,8 @@ from __future__ import annotations
 import logging
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass
 
+from agent.dataclass import dataclass
 from agent.errors import ConfigError
 from agent.host.keyfile import read_secret
 from agent.permission import ROLES, Approver, Role

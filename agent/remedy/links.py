@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import hmac
-from dataclasses import dataclass
 from typing import Any
 
+from agent.dataclass import dataclass
 from agent.errors import UsageError
 from agent.host.keyfile import Keyring
 from agent.remedy.model import Run

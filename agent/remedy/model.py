@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from enum import StrEnum
 
+from agent.dataclass import dataclass
 from agent.model import JsonObject, Labels, Target
 
 ITSELF = "anfl-agent"

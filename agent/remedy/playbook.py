@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from types import MappingProxyType
 from typing import Any, Literal
 
+from agent.dataclass import dataclass
 from agent.errors import Problem, Problems
 from agent.host.reach import Class
 from agent.permission import Role

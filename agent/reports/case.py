@@ -5,10 +5,10 @@ from __future__ import annotations
 import sqlite3
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 
 from agent import __version__
 from agent.alerts.redact import redact_all
+from agent.dataclass import dataclass
 from agent.engine.report import when
 from agent.engine.trees import RuleSet
 from agent.incidents import answers, tables

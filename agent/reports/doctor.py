@@ -10,12 +10,12 @@ import shutil
 import sqlite3
 import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
 from agent.alerting import Receiver
 from agent.alerts.addresses import secret_of, urls_of
+from agent.dataclass import dataclass
 from agent.errors import AgentError, ConfigError, Unavailable
 from agent.host import bundles as memray_bundles
 from agent.host import procs, pyspy

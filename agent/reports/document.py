@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from datetime import UTC, datetime
 from typing import Any
 
+from agent.dataclass import dataclass
 from agent.engine.says import figure
 
 Json = Mapping[str, Any]

@@ -9,10 +9,10 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
 from itertools import pairwise
 from statistics import median
 
+from agent.dataclass import dataclass
 from agent.engine.robust import Z90, kendall, theil_sen
 
 STRETCHES = 24

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
+from agent.dataclass import dataclass
 from agent.model import Column, Labels
 from agent.reports.history import Grid, rates
 

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any
+
+from agent.dataclass import dataclass
 
 GIB = 1 << 30
 _CLOCK_DOMAINS = ("graphics", "sm", "memory", "video")

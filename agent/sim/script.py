@@ -6,10 +6,10 @@ import asyncio
 import contextlib
 import functools
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from agent.dataclass import dataclass
 from agent.errors import UsageError
 from agent.host.lane import aside
 from agent.host.text import clean

@@ -13,9 +13,9 @@ import json
 import os
 import threading
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
 from typing import Any
 
+from agent.dataclass import dataclass
 from agent.host.keyfile import sync_folder
 
 LONGEST = 1 << 20

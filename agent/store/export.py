@@ -7,8 +7,9 @@ import json
 import os
 import re
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
+from agent.dataclass import dataclass
 from agent.errors import AgentError
 from agent.host.whole import whole
 from agent.model import Event

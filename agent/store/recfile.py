@@ -24,11 +24,12 @@ import os
 import struct
 import zlib
 from collections.abc import Iterator
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import IO, cast
 
 import zstandard
+
+from agent.dataclass import dataclass
 
 MAGIC = b"\xa5R"
 FILE, KEY, FOLLOW, END = b"H", b"K", b"F", b"E"

@@ -6,11 +6,11 @@ import os
 from array import array
 from bisect import bisect_right
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 from itertools import repeat
 from time import gmtime, strftime
 from typing import Any
 
+from agent.dataclass import dataclass
 from agent.errors import AgentError
 from agent.model import Column, Event, Item, Labels, Sample, Series
 from agent.store import recfile

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 
+from agent.dataclass import dataclass
 from agent.model import ENTITY_ENDED, Column, Event, Item, Labels, Still
 from agent.store.index import Index
 from agent.store.intake import Intake

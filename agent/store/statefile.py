@@ -11,10 +11,10 @@ import os
 import secrets
 import sqlite3
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Literal
 
+from agent.dataclass import dataclass
 from agent.errors import AgentError, Unavailable
 from agent.store.database import BUSY_S, of_damage, of_disk, read_only, reason, transaction, tune
 

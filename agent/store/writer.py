@@ -10,9 +10,10 @@ import sqlite3
 import threading
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any
 
+from agent.dataclass import dataclass
 from agent.host.clock import Clock
 from agent.host.lane import Stalled
 from agent.store.database import of_damage, of_disk, of_lock, transaction

@@ -6,8 +6,8 @@ import grp
 import os
 import socket
 import struct
-from dataclasses import dataclass
 
+from agent.dataclass import dataclass
 from agent.host import procs
 from agent.host.procfs import read_once
 

@@ -7,8 +7,9 @@ of a link, then what the driver says the GPU needs; a disk, then the filesystem 
 from __future__ import annotations
 
 from collections import deque
-from dataclasses import dataclass, field
+from dataclasses import field
 
+from agent.dataclass import dataclass
 from agent.engine.kernel.record import Happening
 
 MOST_TOPICS, MOST_OF_A_TOPIC, MOST_EVENTS = 512, 8, 6

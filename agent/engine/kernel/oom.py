@@ -8,8 +8,9 @@ process P (T) total-vm:…``. Before Linux 4.19: ``Task in A killed as a result 
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, field
+from dataclasses import field
 
+from agent.dataclass import dataclass
 from agent.engine.kernel.log import Log
 from agent.engine.kernel.record import Happening, Value
 from agent.engine.kernel.words import COMM, name_before

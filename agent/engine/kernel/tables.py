@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from typing import Literal, TypeVar
 
+from agent.dataclass import dataclass
 from agent.engine.treefile import merged
 from agent.errors import Problem, Problems
 from agent.yamlfile import Node, Text, did_you_mean, fill, parse
