@@ -18,19 +18,18 @@ from agent.alerts.organ import Alerting
 from agent.app import Agent, Request
 from agent.casework import Casework
 from agent.config import Config
-from agent.engine.evaluate import JudgeState
 from agent.engine.report import when
 from agent.errors import AgentError
 from agent.flight import Flight
 from agent.host import heap
 from agent.host.boot import boot_id
-from agent.host.lane import aside
 from agent.host.rights import looks_at_all
 from agent.host.systemd import Notifier
 from agent.incidents import tables
 from agent.incidents.desk import Desk
 from agent.model import Collector, JsonObject, Metric, View
 from agent.organ import Organ
+from agent.reload import Reload
 from agent.remedy import tables as remedy_tables
 from agent.remedy.approvers import Approvers
 from agent.store.state import Room, State
@@ -52,7 +51,6 @@ ROOMS: tuple[Room, ...] = (tables.ROOM, alert_tables.ROOM, remedy_tables.ROOM)
 """Whose tables the state file holds."""
 DIAGNOSES_IN_STATUS = 20
 DIAGNOSES_AT_ONCE = 2  # asked over the socket; others wait: many callers must not make the agent the problem
-RELOAD_S = 30.0
 GOODBYE_S = 3.0
 BUDGET_EVERY_S = 60.0
 TRIM_AFTER_S = 3.0
@@ -61,8 +59,9 @@ TRIM_AFTER_S = 3.0
 class Daemon:
     """The agent of this host while it runs; implements :class:`agent.web.api.Backend`."""
 
-    def __init__(self, config: Config, *, insecure: bool = False) -> None:
+    def __init__(self, config: Config, *, listen: str | None = None, insecure: bool = False) -> None:
         self.config = config
+        self._listen = config.listen if listen is None else listen
         self.agent: Agent = app.build(config)
         self.state = State(config.state_path, ROOMS, self.agent.clock)
         self.desk = Desk(self.state, self.agent.clock)
@@ -94,7 +93,7 @@ class Daemon:
         self._started = self.agent.clock.now()
         self._reason = "crash"
         self._over = False
-        self._reloaded = True
+        self._reload = Reload(config, self.agent, self.alerting)
 
     # ------------------------------------------------------------------------------------------ life
 
@@ -109,7 +108,7 @@ class Daemon:
             await self.state.open()
             await self.casework.begin()
             await self.alerting.open()
-            host, port = await self._server.start(self.config.listen, self._insecure)
+            host, port = await self._server.start(self._listen, self._insecure)
             self._address = f"http://{f'[{host}]' if ':' in host else host}:{port}/metrics"
             await self._work(ready)
         finally:
@@ -200,27 +199,12 @@ class Daemon:
                 log.warning("the agent is %s its budget: %.1f %% of a core (budget.cpu)", word, share * 100)
 
     async def _reloads(self) -> None:
-        """SIGHUP: new rules if they hold no mistake, else the old ones stay. Read aside: compiling them takes a while."""
+        """SIGHUP: what can change while the agent works is read again."""
         while await self._hangup.wait():
             self._hangup.clear()
-            await self._reload()
-
-    async def _reload(self) -> None:
-        self._notify.reloading()
-        try:
-            rules = await aside(lambda: plugins.rules_or_raise(self.agent.plugins, self.config), RELOAD_S)
-        except AgentError as error:
-            self._reloaded = False
-            log.error("the rules were not reloaded, the old ones stay: %s", str(error).replace("\n", " · "))
-        else:
-            self._reloaded = True
-            self.agent.rules = self.agent.investigator.rules = rules
-            self.agent.use_tables()
-            self.agent.judged = JudgeState(
-                self.agent.judged.at, {key: s for key, s in self.agent.judged.symptoms.items() if key[0] in rules.trees}
-            )
-            log.info("rules reloaded: %d trees", len(rules.trees))
-        self._notify.ready(f"{len(self.agent.rules.trees)} trees, {self._address}")
+            self._notify.reloading()
+            await self._reload.now()
+            self._notify.ready(f"{len(self.agent.rules.trees)} trees, {self._address}")
 
     # ------------------------------------------------------------------------------------------ answers
 
@@ -267,7 +251,7 @@ class Daemon:
             "uptime_s": round(now - self._started, 1),
             "metrics": self._address,
             "config": self.config.path or None,
-            "rules": {"trees": len(agent.rules.trees), "causes": len(agent.rules.causes), "last_reload_ok": self._reloaded},
+            "rules": {"trees": len(agent.rules.trees), "causes": len(agent.rules.causes), "last_reload_ok": self._reload.ok},
             "collectors": [vars(s) for s in agent.watch.states()],
             "broken_plugins": [vars(b) for b in agent.plugins.broken],
             "history": {"series": len(agent.ring), "bytes": agent.ring.bytes, "now": when(agent.ring.now or now)},

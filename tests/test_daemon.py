@@ -189,6 +189,38 @@ def test_wrong_rules_do_not_replace_good_ones(agent: Running) -> None:
     assert "did you mean 'hot_share'?" in told[0]
 
 
+def test_receivers_and_routes_are_taken_over_and_mistakes_are_not(agent: Running) -> None:
+    """SIGHUP reads the configuration, too: what waits for a restart is said, a mistake changes nothing."""
+
+    def receivers() -> list[tuple[str, str]]:
+        return [(r["name"], r["type"]) for r in agentsock.get(agent.socket, "/v1/alerts")["receivers"]]
+
+    def reloaded(more: str) -> bool:
+        assert agent.process is not None
+        agent.config.write_text(before + more)
+        agent.process.send_signal(signal.SIGHUP)
+        agent.hear("RELOADING=1")
+        agent.hear("READY=1")
+        return bool(agent.status()["rules"]["last_reload_ok"])
+
+    agent.up()
+    before = agent.config.read_text()
+    assert receivers() == [("local", "file")]
+    assert reloaded(
+        f"receivers: [{{name: diary, path: {agent.folder}/diary.jsonl}}]\nalerts: {{routes: [{{receivers: [diary]}}]}}\n"
+    )
+    assert receivers() == [("diary", "file")]
+    assert not reloaded("receivers: [{name: chat, path: /tmp/x}]\nalerts: {routes: [{receivers: [caht]}]}\n")
+    assert receivers() == [("diary", "file")]
+    assert reloaded("budget: {judge_every: 7s}\n")
+    assert receivers() == [("local", "file")]
+    code, log, _ = agent.down()
+    assert code == 0
+    assert f"receivers and routes were not reloaded, the old ones stay: {agent.config}:6:" in log
+    assert "did you mean 'chat'?" in log
+    assert "taken over by a restart only: budget" in log
+
+
 def test_a_second_one_on_the_same_socket_is_refused_and_the_first_lives_on(agent: Running) -> None:
     """One clear message; no traceback."""
     agent.up()

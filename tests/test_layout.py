@@ -16,6 +16,7 @@ ELSEWHERE = {
     "alerts/addresses.py": ("alerts/test_senders.py", "addresses are read when something is sent"),
     "alerts/answers.py": ("alerts/test_courier.py", "what people ask of a running courier"),
     "alerts/notifier.py": ("alerts/test_apprising.py", "the process that is asked there"),
+    "alerts/organ.py": ("alerts/test_courier.py", "courier, keepers and postmen are held as the organ they make"),
     "alerts/outbox.py": ("alerts/test_plan.py", "every plan there goes through it and its tables"),
     "alerts/routing.py": ("alerts/test_plan.py", "and cli/test_alerts.py: routes decide who is told"),
     "alerts/trouble.py": ("alerts/test_courier.py", "receivers in trouble are the courier's"),

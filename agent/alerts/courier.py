@@ -1,8 +1,8 @@
 """The courier: the organ that turns incidents into messages and sees to it that they arrive.
 
 Two kinds of tasks. One looks: takes new incident events, runs the pipeline, and commits what follows from it together with the
-cursor. One for each address sends: lease, send, mark, each step committed before the next. A kill anywhere loses nothing: what
-was not committed is found again, and what may have been sent is sent again with the same id.
+cursor. One for each address sends (postmen.py): lease, send, mark, each step committed before the next. A kill anywhere loses
+nothing: what was not committed is found again, and what may have been sent is sent again with the same id.
 """
 
 from __future__ import annotations
@@ -20,14 +20,15 @@ from agent.alerts import feed
 from agent.alerts.addresses import addresses_of
 from agent.alerts.intake import Bound, alert_of
 from agent.alerts.letters import letter
-from agent.alerts.model import Address, Alert, Outcome, Row, Send
+from agent.alerts.model import Address, Alert, Row, Send
 from agent.alerts.outbox import Outbox
 from agent.alerts.plan import Plan, plan
+from agent.alerts.postmen import Postmen
 from agent.alerts.routing import Router
 from agent.alerts.silences import Maintenance, Mute, Silence
 from agent.alerts.stages import MOST_GROUPS, Context, group_of, pipeline
 from agent.alerts.tables import Kept, Writes
-from agent.alerts.trouble import say, trouble, trouble_id, troubles
+from agent.alerts.trouble import trouble, trouble_id, troubles
 from agent.engine.incident import Incident
 from agent.host.clock import Clock, until
 from agent.host.lane import Stalled, aside
@@ -80,9 +81,9 @@ class Courier:
         self.audit: Callable[[], str] = lambda: ""  # the head of the audit, where there is one
         self._env = os.environ if env is None else env
         self._random = random or Random()
-        self._lock = asyncio.Lock()
+        self.lock = asyncio.Lock()
+        self.postmen = Postmen(self)
         self._hint = asyncio.Event()
-        self._bells: dict[str, asyncio.Event] = {}
         self._cursor = 0
         self._read = self._changed = True
         self._due = 0.0
@@ -92,29 +93,58 @@ class Courier:
 
     async def open(self) -> None:
         """Read what was kept; the state must be open."""
-        found = await aside(lambda: [(r, addresses_of(r, self._env)) for r in self.receivers if r.type != "heartbeat"])
+        self._address(await self._found(self.receivers))
         kept = await self.state.read(Kept)
-        self.book = {str(r.name): addresses for r, addresses in found}
-        self.addresses = {a.name: a for addresses in self.book.values() for a in addresses}
         self.outbox = Outbox(kept, self.addresses, self._random)
         self.silences, self.digest = kept.silences, kept.digest
         self._cursor = int(kept.notes.get("cursor", 0))
         self.bound = Bound(kept.ledger.alerts.values(), self.settings.group_by, self.host)
         self._started = self.clock.now()
-        self._bells = {name: asyncio.Event() for name in self.addresses}
         writes = Writes()
-        if dropped := self.outbox.recover(writes):
-            log.warning("%d messages for receivers that are configured no more were dropped", dropped)
-        for alert in [a for a in kept.ledger.alerts.values() if a.avoid and a.labels.get("receiver") not in self.addresses]:
-            self._put(replace(alert, status="resolved", closed=self._started, ending="gone"), writes)
+        self._left(self.outbox.recover(writes), writes)
         await self.commit(writes)
+
+    async def adopt(self, settings: Alerts, receivers: tuple[Receiver, ...]) -> None:
+        """Go on with other settings, as after a new start, while attempts that are out end as they began.
+
+        Messages stay where their receiver does. Those for a receiver that is gone are dropped, and what they told is told to whom
+        the new routes name, unless they know.
+        """
+        found = await self._found(receivers)
+        async with self.lock:
+            before, writes = self.addresses, Writes()
+            if settings.group_by != self.settings.group_by:
+                self.bound = Bound(self.outbox.ledger.alerts.values(), settings.group_by, self.host)
+            self.settings, self.receivers, self.router = settings, receivers, Router(settings, receivers, self.host)
+            self._maintenance = [Maintenance.of(w) for w in settings.maintenance]
+            self._address(found)
+            other = {name for name, address in self.addresses.items() if before.get(name) != address}
+            self._left(self.outbox.adopt(self.addresses, other, self.clock.now(), writes), writes)
+            self._changed = True
+            await self.commit(writes)
+        self.postmen.called()
+        self._hint.set()
+
+    async def _found(self, receivers: tuple[Receiver, ...]) -> list[tuple[Receiver, tuple[Address, ...]]]:
+        return await aside(lambda: [(r, addresses_of(r, self._env)) for r in receivers if r.type != "heartbeat"])
+
+    def _address(self, found: list[tuple[Receiver, tuple[Address, ...]]]) -> None:
+        self.book = {str(r.name): addresses for r, addresses in found}
+        self.addresses = {a.name: a for addresses in self.book.values() for a in addresses}
+
+    def _left(self, dropped: int, writes: Writes) -> None:
+        """What is left of receivers that are configured no more: messages that were dropped, and alerts about their trouble."""
+        if dropped:
+            log.warning("%d messages for receivers that are configured no more were dropped", dropped)
+        for alert in list(self.outbox.ledger.alerts.values()):
+            if alert.avoid and alert.status == "firing" and alert.labels.get("receiver") not in self.addresses:
+                self._put(replace(alert, status="resolved", closed=self.clock.now(), ending="gone"), writes)
 
     async def run(self) -> None:
         """Look and send until cancelled."""
         async with asyncio.TaskGroup() as group:
             group.create_task(self._looks(), name="alerts-look")
-            for name in self.addresses:
-                group.create_task(self._sends(name), name=f"alerts-{name}")
+            group.create_task(self.postmen.run(), name="alerts-send")
 
     def hint(self) -> None:
         """There may be new events, or something else changed."""
@@ -146,14 +176,13 @@ class Courier:
 
     async def look(self) -> bool:
         """One look; True if events come in crowds. Where nothing changed and nothing is due there is nothing to decide."""
-        async with self._lock:
+        async with self.lock:
             writes, many = Writes(), False
             if self._read or self.clock.now() >= self._due:
                 many = await self._take_events(writes)
             posted = await self._plan(writes) if self._changed or self.clock.now() >= self._due else set()
             await self.commit(writes)
-        for name in posted:
-            self._bells[name].set()
+        self.postmen.called(posted)
         return many
 
     async def _take_events(self, writes: Writes) -> bool:
@@ -243,58 +272,23 @@ class Courier:
             self.digest[alert.id] = line
             writes.digest(alert.id, line)
 
-    # ------------------------------------------------------------------------------------------ sending
+    # ------------------------------------------------------------------------------------------ helpers
 
-    async def _sends(self, name: str) -> None:
-        bell = self._bells[name]
-        while True:
-            bell.clear()
-            row, due = await self._lease(name)
-            if row is None:
-                await until(bell, LOOK_MOST_S if due is None else due - self.clock.now(), self.clock)
-                continue
-            outcome = await self.send(self.addresses[name], row.payload)
-            await self._settle(row, outcome)
-
-    async def _lease(self, name: str) -> tuple[Row | None, float | None]:
-        async with self._lock:
-            row, due = self.outbox.next(name, self.clock.now())
-            if row is None:
-                return None, due
-            writes = Writes()
-            leased = self.outbox.lease(row, writes)
-            await self.commit(writes)
-            return leased, None
-
-    async def _settle(self, row: Row, outcome: Outcome) -> None:
-        async with self._lock:
-            before = self.outbox.health[row.address]
-            writes = Writes()
-            self.outbox.settle(row, outcome, self.clock.now(), writes)
-            self._changed = True
-            self.note_trouble(row.address, writes)
-            await self.commit(writes)
-        key = (row.address, outcome.ending)
-        self.sent[key] = self.sent.get(key, 0) + 1
-        say(row.address, before.word, self.outbox.health[row.address])
-        self._hint.set()
-
-    def note_trouble(self, name: str, writes: Writes) -> None:
-        """An alert of our own when an address is parked, and its end when messages arrive there again."""
+    def tried(self, name: str, writes: Writes) -> None:
+        """An attempt has ended: an alert of our own when its address is parked, and its end when messages arrive there again."""
+        self._changed = True
         known = self.outbox.ledger.alerts.get(trouble_id(name))
         made = trouble(self.addresses[name], self.outbox.health[name], known, self.clock.now())
         if made is not None:
             self._put(made, writes)
-
-    # ------------------------------------------------------------------------------------------ helpers
+        self._hint.set()
 
     async def locked(self, change: Callable[[Writes], None]) -> None:
         """A change by hand, kept when this returns; everybody looks again."""
-        async with self._lock:
+        async with self.lock:
             writes = Writes()
             change(writes)
             self._changed = True
             await self.commit(writes)
         self._hint.set()
-        for bell in self._bells.values():
-            bell.set()
+        self.postmen.called()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine, Iterator
 from datetime import datetime, timedelta, tzinfo
 
 from agent.alerting import Digest, Receiver
@@ -31,19 +31,33 @@ class Keepers:
         self._courier = courier
         self._healthy = healthy
         self.last_beat: dict[str, float] = {}
+        self._anew = asyncio.Event()
+
+    def begin_anew(self) -> None:
+        """The settings are others."""
+        self._anew.set()
 
     async def run(self) -> None:
         """Until cancelled."""
+        while True:
+            self._anew.clear()
+            async with asyncio.TaskGroup() as group:
+                tasks = [group.create_task(work, name=f"alerts-{name}") for name, work in self._work()]
+                await self._anew.wait()
+                async with self._courier.lock:  # a digest is either kept or not begun
+                    for task in tasks:
+                        task.cancel()
+
+    def _work(self) -> Iterator[tuple[str, Coroutine[None, None, None]]]:
         courier = self._courier
-        async with asyncio.TaskGroup() as group:
-            for receiver in courier.receivers:
-                if receiver.type == "heartbeat":
-                    group.create_task(self._beats(receiver), name=f"alerts-{receiver.name}")
-            for address in courier.addresses.values():
-                if address.receiver.type == "alertmanager":
-                    group.create_task(self._tells_again(address), name=f"alerts-again-{address.name}")
-            if courier.settings.digest.receivers:
-                group.create_task(self._digests(courier.settings.digest), name="alerts-digest")
+        for receiver in courier.receivers:
+            if receiver.type == "heartbeat":
+                yield receiver.name, self._beats(receiver)
+        for address in courier.addresses.values():
+            if address.receiver.type == "alertmanager":
+                yield f"again-{address.name}", self._tells_again(address)
+        if courier.settings.digest.receivers:
+            yield "digest", self._digests(courier.settings.digest)
 
     async def _beats(self, receiver: Receiver) -> None:
         """A dead-man's switch: whoever waits for this alarms when it stays away."""

@@ -71,6 +71,7 @@ class Alerting:
         env: Mapping[str, str] | None = None,
     ) -> None:
         environment = os.environ if env is None else env
+        self._state_dir = state_dir
         self.senders = Senders(environment, clock.now)
         self.courier = Courier(
             settings,
@@ -101,6 +102,12 @@ class Alerting:
         """Read what was kept, before anybody asks for a change; the state must be open."""
         await self.courier.open()
         log.debug("alerts go to %s", ", ".join(self.courier.addresses) or "nobody")
+
+    async def adopt(self, settings: Alerts, receivers: tuple[Receiver, ...]) -> None:
+        """Go on with other receivers, routes and windows; must be open. Silences made by hand stay."""
+        await self.courier.adopt(settings, receivers_or_default(receivers, self._state_dir))
+        self.keepers.begin_anew()
+        log.info("alerts go to %s", ", ".join(self.courier.addresses))
 
     async def run(self) -> None:
         """Until cancelled; must be open."""

@@ -6,7 +6,7 @@ for the randomness of the backoff; every method adds what is to be kept to ``Wri
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import replace
 from random import Random
 
@@ -38,9 +38,7 @@ class Outbox:
 
         What was meant for addresses that are configured no more is dropped; how many messages those were.
         """
-        gone = [row for row in self.ledger.rows.values() if row.address not in self._addresses]
-        for row in gone:
-            self._drop(row, writes)
+        dropped = self._drop_gone(writes)
         for row in list(self.ledger.rows.values()):
             if row.state == "leased":
                 self._put(row.but(state="pending", unsure=True), writes)
@@ -49,6 +47,28 @@ class Outbox:
         for told in self.ledger.told.values():
             for name in [name for name in told if name not in self._addresses]:
                 del told[name]
+        return dropped
+
+    def adopt(self, addresses: Mapping[str, object], other: Collection[str], now: float, writes: Writes) -> int:
+        """From now on these addresses; those in ``other`` are new or lead elsewhere than before. What is out stays out.
+
+        As after a start, what was parked is tried once more, unless by hand, and what was meant for addresses that are gone is
+        dropped; how many messages those were. What they have been told stays known: they may come back.
+        """
+        self._addresses = addresses
+        for name in self.health.keys() - addresses.keys():
+            del self.health[name]
+            writes.forget_health(name)
+        for name in addresses:
+            health = self.health.setdefault(name, Health())
+            if not health.by_hand and (health.parked or (name in other and health.failures)):
+                self.retry(name, now, writes)
+        return self._drop_gone(writes)
+
+    def _drop_gone(self, writes: Writes) -> int:
+        gone = [row for row in self.ledger.rows.values() if row.address not in self._addresses]
+        for row in gone:
+            self._drop(row, writes)
         return len(gone)
 
     # ------------------------------------------------------------------------------------------ messages

@@ -46,9 +46,9 @@ def set_up_logging(verbose: int, journal: bool) -> None:
 def command(ctx: click.Context, listen: str | None, insecure: bool) -> int:
     """Watch this host until SIGTERM: sample, judge, look closer, serve /metrics and the socket.
 
-    SIGHUP reads the rules again. Under systemd use the shipped unit ('anfl-agent files systemd').
+    SIGHUP reads rules, receivers, routes and maintenance windows again. Under systemd use the shipped unit
+    ('anfl-agent files systemd').
     """
-    import dataclasses
     import gc
     import os
 
@@ -57,17 +57,15 @@ def command(ctx: click.Context, listen: str | None, insecure: bool) -> int:
     heap.frugal()
     gc.disable()  # a tenth of the start's time; the daemon switches it on when it has settled
     config = configuration.load(ctx.obj["config"])
-    if listen is not None:
-        config = dataclasses.replace(config, listen=listen)
     set_up_logging(ctx.obj["verbose"], "JOURNAL_STREAM" in os.environ)
-    return asyncio.run(_run(config, insecure))
+    return asyncio.run(_run(config, listen, insecure))
 
 
-async def _run(config: configuration.Config, insecure: bool) -> int:
+async def _run(config: configuration.Config, listen: str | None, insecure: bool) -> int:
     from agent.daemon import Daemon
 
     try:
-        await Daemon(config, insecure=insecure).run()
+        await Daemon(config, listen=listen, insecure=insecure).run()
     except AgentError:
         raise
     except Exception:  # an organ may not fail: the service manager starts the agent anew

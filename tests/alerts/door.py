@@ -12,7 +12,7 @@ from agent.host.lane import Lane
 from agent.model import JsonObject
 from agent.web.alerts import AlertsApi
 from agent.web.sock import AgentSocket
-from tests.alerts.test_courier import Host, running
+from tests.alerts.atwork import Host, running
 from tests.web.test_sock import FakeBackend
 
 T = TypeVar("T")

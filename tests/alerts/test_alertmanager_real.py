@@ -14,7 +14,7 @@ import pytest
 
 from agent.alerting import Alerts
 from agent.host.http import NoAnswer, request
-from tests.alerts.test_courier import Host, going
+from tests.alerts.atwork import Host, going
 from tests.alerts.worlds import receiver
 
 SERVER, TOOL = (shutil.which(name) for name in ("prometheus-alertmanager", "amtool"))
