@@ -149,7 +149,7 @@ class Watch:
             self._sink(now, own)
         for source in due:
             if source.lane is not self._shared and source.name not in self._running:
-                self._start(source)
+                self._start(source, now)
             elif source.lane is not self._shared:
                 self._sink(now, self._health(source, 0.0, "the last reading has not come back"))
 
@@ -158,9 +158,9 @@ class Watch:
         if self._running:
             await asyncio.wait(list(self._running.values()), timeout=seconds)
 
-    def _start(self, source: _Source) -> None:
+    def _start(self, source: _Source, now: float) -> None:
         # A lane's reading outlives the round; the set keeps the task alive and stop() waits for none of them.
-        task = asyncio.get_running_loop().create_task(self._collect_alone(source), name=f"collect-{source.name}")
+        task = asyncio.get_running_loop().create_task(self._collect_alone(source, now), name=f"collect-{source.name}")
         self._running[source.name] = task
         task.add_done_callback(partial(self._over, source.name))
 
@@ -221,8 +221,8 @@ class Watch:
         items += self._health(source, self._clock.monotonic() - began, "")
         return items
 
-    async def _collect_alone(self, source: _Source) -> None:
-        began = self._clock.now()
+    async def _collect_alone(self, source: _Source, began: float) -> None:
+        """``began`` is the time of the tick: a time of its own would be one more tick to the store and the page."""
         try:
             batch = await self._on_lane(source.lane, partial(self._read, source), source.collector.timeout)
         except Stalled as stall:

@@ -84,6 +84,20 @@ async def test_a_round_stores_what_collectors_bring_with_the_time_of_the_tick() 
     assert kept.last("agent_collector_up", "load") == 1.0
 
 
+async def test_what_comes_from_a_lane_of_its_own_carries_the_time_of_its_tick_too() -> None:
+    """However long it took: a time of its own would be one more tick to the store."""
+    clock, kept = FakeClock(1000.0), Kept()
+
+    def slow() -> list[Sample | Event]:
+        clock._now += 0.4
+        return one()
+
+    watch = Watch({"load": Blocking(slow)}, kept, clock, lambda name: InlineLane())
+    await watch.round()
+    await watch.settle(1.0)
+    assert {time for time, *_ in kept.samples} == {1000.0}
+
+
 async def test_one_broken_collector_does_not_hide_the_others() -> None:
     """A collector that raises is down with its reason; its neighbour's samples arrive."""
     clock, kept = FakeClock(), Kept()

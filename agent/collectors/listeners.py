@@ -64,8 +64,9 @@ class Collector:
     def collect(self) -> Iterable[Item]:
         """Queues now; requests that nobody reads from time to time."""
         now = self.clock.monotonic()
-        unread = self._walk(now)
-        self._look(unread, now)
+        there = sockets.listeners()
+        unread = self._walk({one.port for one in there.values()}, now)
+        self._look(there, unread, now)
         self._find(now)
         waiting: dict[int, int] = {}
         left: dict[int, int] = {}
@@ -78,9 +79,8 @@ class Collector:
             found += [_sample("process_connections_unread", pid, count) for pid, count in left.items()]
         return found
 
-    def _look(self, unread: dict[int, int] | None, now: float) -> None:
+    def _look(self, there: dict[int, sockets.Listener], unread: dict[int, int] | None, now: float) -> None:
         """The queues as they are; those that are gone, or calm for long, are forgotten."""
-        there = sockets.listeners()
         self._queues = {i: queue for i, queue in self._queues.items() if i in there and now - queue.last < CALM_S}
         for inode, one in there.items():
             lags = one.waiting or (unread or {}).get(one.port, 0)
@@ -91,12 +91,12 @@ class Collector:
                 if lags:
                     queue.seen, queue.last = queue.seen + 1, now
 
-    def _walk(self, now: float) -> dict[int, int] | None:
+    def _walk(self, ports: set[int], now: float) -> dict[int, int] | None:
         """Requests nobody has read, by port; None while it is not due."""
         if now < self._walk_at:
             return None
         began = time.thread_time()
-        found = sockets.unread({one.port for one in sockets.listeners().values()})
+        found = sockets.unread(ports)
         self._walk_at = now + max(UNREAD_S, UNREAD_PAUSE * (time.thread_time() - began))
         return found
 

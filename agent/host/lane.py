@@ -56,18 +56,17 @@ class Lane:
             self._thread.start()
         loop = asyncio.get_running_loop()
         future: asyncio.Future[T] = loop.create_future()
-        self._busy = True
-        self._jobs.put((call, loop, future))
         try:
             # not wait_for: before Python 3.12 it swallows a cancel that arrives together with the result
             async with asyncio.timeout(timeout):
-                return await asyncio.shield(future)
+                # put last: the thread wakes at once, and would wait for whatever this one still does
+                self._busy = True
+                self._jobs.put((call, loop, future))
+                return await future
         except TimeoutError:
-            if future.done():  # the call itself raised TimeoutError, in time
+            if not future.cancelled():  # the answer came at the same moment, or the call itself raised TimeoutError
                 return future.result()
             raise Stalled(f"{self.name}: no answer within {timeout:g} s") from None
-        finally:  # what comes when nobody waits any more is nobody's error
-            future.add_done_callback(lambda done: done.cancelled() or done.exception())
 
     def close(self, last: Callable[[], None] | None = None) -> None:
         """Let the thread end after its current call, with ``last`` as its very last one; it is never waited for."""

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import socket
+import time
 
-from agent.host.sockets import LISTEN, backlog_limits, inodes, parse, same_network, table
+import pytest
+
+from agent.host.sockets import LISTEN, backlog_limits, inodes, listeners, parse, same_network, table, unread
 
 TABLE = b"""  sl  local_address rem_address   st tx_queue rx_queue tr tm->when retrnsmt   uid  timeout inode
    0: 0100007F:1F90 00000000:0000 0A 00000000:00000003 00:00000000 00000000     0        0 46 1 0000000083784 100 0 0 10 0
@@ -32,3 +36,25 @@ def test_our_own_listener_shows_its_queue_and_its_limit() -> None:
         assert mine.receive == 1
         assert backlog_limits().get(mine.inode, 7) == 7
     assert same_network(os.getpid())
+
+
+def test_one_look_tells_of_the_listeners_of_both_families_and_of_what_nobody_reads() -> None:
+    """IPv4 and IPv6 alike: who listens, how many wait, and at which ports bytes lie that nobody has read."""
+    with contextlib.ExitStack() as stack:
+        servers = [stack.enter_context(socket.create_server(("127.0.0.1", 0)))]
+        with contextlib.suppress(OSError):  # a host without IPv6
+            servers.append(stack.enter_context(socket.create_server(("::1", 0), family=socket.AF_INET6)))
+        ports = {server.getsockname()[1] for server in servers}
+        for server in servers:
+            for _ in range(2):
+                stack.enter_context(client := socket.create_connection(server.getsockname()[:2]))
+                client.send(b"hello")
+            stack.enter_context(server.accept()[0])
+        if not (found := listeners()):
+            pytest.skip("this kernel does not tell of listeners")
+        until = time.monotonic() + 5
+        while unread(ports) != dict.fromkeys(ports, 2) and time.monotonic() < until:
+            time.sleep(0.01)
+        assert unread(ports) == dict.fromkeys(ports, 2)
+        found = listeners()
+        assert {one.port: one.waiting for one in found.values() if one.port in ports} == dict.fromkeys(ports, 1)
