@@ -13,12 +13,13 @@ from html import escape
 
 from agent.stacks import Stack, place
 
-WIDTH = 1200.0
-ROW = 17.0
+WIDTH = 1000.0
+"""With letters of 12 units these are of 6 points on A4, the smallest that read well."""
+ROW = 18.0
 SIDE = 10.0
 NARROWEST = 0.4
 """Boxes narrower than this many pixels are not drawn: they cannot be seen or hit."""
-_CHAR = 6.6
+_CHAR = 7.2
 _BAD = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 DEEPEST = 200
 
@@ -76,7 +77,7 @@ def _box(node: _Node, x: float, depth: int, width: float, whole: float, unit: st
     words = ""
     if room >= 3:
         shown = node.name if len(node.name) <= room else node.name[: room - 1] + "…"
-        words = f'<text x="{x + 3:.1f}" y="-{(depth + 1) * ROW - 12:.0f}">{_safe(shown)}</text>'
+        words = f'<text x="{x + 3:.1f}" y="-{(depth + 1) * ROW - 13:.0f}">{_safe(shown)}</text>'
     return f'<g transform="translate(0,@)">{tip}{rect}{words}</g>\n'
 
 
@@ -97,7 +98,7 @@ def _head(title: str, height: float, weight: float, unit: str) -> list[str]:
     return [
         '<?xml version="1.0" encoding="UTF-8"?>',
         f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH:.0f} {height:.0f}" width="100%" role="img"'
-        f' aria-label="{_safe(title)}" font-family="ui-monospace,Menlo,Consolas,monospace" font-size="11" fill="#111">',
+        f' aria-label="{_safe(title)}" font-family="ui-monospace,Menlo,Consolas,monospace" font-size="12" fill="#111">',
         "<style>rect{stroke:#fff;stroke-width:.4}g:hover>rect{stroke:#111;stroke-width:1}text{pointer-events:none}</style>",
         f'<rect width="{WIDTH:.0f}" height="{height:.0f}" fill="#fbfaf8"/>',
         f'<text x="{SIDE:.0f}" y="22" font-size="14">{_safe(title)}</text>',

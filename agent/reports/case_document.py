@@ -156,7 +156,7 @@ def _charts(r: Json) -> list[Block]:
         lines = [s for s in r["series"] if s["metric"] == name]
         still = [s for s in still if s["metric"] != name]
         drawn = tuple(Line(s["name"], s["times"], s["values"]) for s in lines)
-        rate = ", rate" if lines[0]["unit"].endswith("/second") or lines[0]["unit"] == "cores" else ""
+        rate = ", rate" if name.endswith("_total") else ""
         title = f"{lines[0]['help'].rstrip('.')} ({name}{rate})" if lines[0].get("help") else f"{name}{rate}"
         made.append(Chart(title, lines[0]["unit"], drawn, since, until, tuple(m for m in marks if m.time <= until)))
     if still:

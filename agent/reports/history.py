@@ -5,6 +5,7 @@ A counter's figures are exact, since its readings hold all that was between them
 
 from __future__ import annotations
 
+import re
 from array import array
 from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, field
@@ -17,6 +18,8 @@ STEPS = 240
 """Readings over a period: 6 min apart for a day, 3 h for a month. An instant of 2,000 series costs some 20 ms."""
 POINTS = 240
 """Points a line of a chart has at most: more cannot be told apart on paper."""
+_BURNT = re.compile(r"(^|_)cpu(_(busy|user|system))?_seconds_total$")
+"""Seconds of processor time; those of any other counter are a share of the time that passed."""
 Key = tuple[str, Labels]
 Progress = Callable[[str], None]
 
@@ -102,7 +105,9 @@ def as_level(column: Column, metric: Metric | None) -> tuple[Column, str]:
     if metric is None or metric.kind is not Kind.COUNTER:
         return thinned(column), unit
     rate = rates(spaced(column))
-    return rate, "cores" if unit == "seconds" else f"{unit or '1'}/second"
+    if unit == "seconds":
+        return rate, "cores" if _BURNT.search(metric.name) else "ratio"
+    return rate, f"{unit or '1'}/second"
 
 
 def spaced(column: Column, most: int = POINTS) -> Column:

@@ -54,10 +54,24 @@ def test_thinning_keeps_every_peak_and_the_ends() -> None:
     assert history.spaced(column(*range(1000)), 100).values[-1] == 999
 
 
-def test_a_counter_of_seconds_is_shown_as_cores() -> None:
-    """And any other one as a rate; a gauge as it is."""
-    seconds, count = Metric("s", Kind.COUNTER, "seconds", ""), Metric("n", Kind.COUNTER, "", "")
-    assert history.as_level(column(0, 1, 2), seconds)[1] == "cores"
+@pytest.mark.parametrize(
+    ("name", "unit"),
+    [
+        ("process_cpu_seconds_total", "cores"),
+        ("host_cpu_busy_seconds_total", "cores"),
+        ("gpu_throttled_seconds_total", "ratio"),
+        ("cgroup_cpu_throttled_seconds_total", "ratio"),
+        ("host_pressure_cpu_waiting_seconds_total", "ratio"),
+    ],
+)
+def test_seconds_of_a_processor_are_cores_and_others_a_share_of_time(name: str, unit: str) -> None:
+    """A GPU that is held down six tenths of the time does not take 0.6 cores."""
+    assert history.as_level(column(0, 1, 2), Metric(name, Kind.COUNTER, "seconds", ""))[1] == unit
+
+
+def test_a_counter_is_shown_as_a_rate() -> None:
+    """A gauge as it is."""
+    count = Metric("n", Kind.COUNTER, "", "")
     assert history.as_level(column(0, 1, 2), count) == (Column(array("d", [1, 2]), array("d", [1, 1])), "1/second")
     assert history.as_level(column(3, 4), None) == (column(3, 4), "")
 
