@@ -53,6 +53,27 @@ class Result:
     unknown: tuple[tuple[str, Labels], ...] = ()
 
 
+class Answer:
+    """One answer over a long window, and in which stretch of time (``held``) it holds."""
+
+    __slots__ = ("_hold", "_phase", "held", "known", "value")
+
+    def __init__(self, phase: float, hold: float) -> None:
+        self._phase = phase
+        self._hold = hold
+        self.held = 0
+        self.known = False
+        self.value: Value = None
+
+    def bucket(self, now: float) -> int:
+        """The stretch of time in which one answer holds."""
+        return int(now / self._hold + self._phase)
+
+    def put(self, bucket: int, value: Value) -> None:
+        """Remember an answer for the rest of its bucket."""
+        self.held, self.known, self.value = bucket, True, value
+
+
 class RoundCache:
     """Keeps answers over long windows between rounds: at most a twentieth of the window old, and a minute.
 
@@ -62,36 +83,25 @@ class RoundCache:
 
     def __init__(self) -> None:
         self.lasting: dict[Any, tuple[Any, Any]] = {}
-        self._kept: dict[tuple[str, str, Labels, float], tuple[int, Value]] = {}
-        self._phases: dict[tuple[str, str, Labels, float], float] = {}
+        self._kept: dict[tuple[str, str, Labels, float], Answer] = {}
         self._swept = 0.0
 
     def __len__(self) -> int:
-        return len(self._kept)
+        return sum(kept.known for kept in self._kept.values())
 
-    def bucket(self, key: tuple[str, str, Labels, float], now: float) -> int:
-        """The stretch of time in which one answer holds."""
-        phase = self._phases.get(key)
-        if phase is None:
-            phase = self._phases[key] = zlib.crc32(repr(key).encode()) / 2**32
-        return int(now / min(key[3] / HOLD_SHARE, HOLD_MOST) + phase)
-
-    def get(self, key: tuple[str, str, Labels, float], bucket: int) -> tuple[bool, Value]:
-        """(known, answer)."""
+    def answer(self, key: tuple[str, str, Labels, float]) -> Answer:
+        """What is known of a question; asked for the first time, nothing is."""
         kept = self._kept.get(key)
-        return (True, kept[1]) if kept is not None and kept[0] == bucket else (False, None)
-
-    def put(self, key: tuple[str, str, Labels, float], bucket: int, value: Value) -> None:
-        """Remember an answer for the rest of its bucket."""
-        self._kept[key] = (bucket, value)
+        if kept is None:
+            kept = self._kept[key] = Answer(zlib.crc32(repr(key).encode()) / 2**32, min(key[3] / HOLD_SHARE, HOLD_MOST))
+        return kept
 
     def sweep(self, now: float) -> None:
         """Forget series nobody asked for in their last two buckets; once a minute is plenty."""
         if 0.0 <= now - self._swept < 60.0:
             return
         self._swept = now
-        self._kept = {key: kept for key, kept in self._kept.items() if abs(kept[0] - self.bucket(key, now)) <= 2}
-        self._phases = {key: self._phases[key] for key in self._kept}
+        self._kept = {key: kept for key, kept in self._kept.items() if kept.known and abs(kept.held - kept.bucket(now)) <= 2}
 
 
 _UNASKED: Any = object()
@@ -189,12 +199,13 @@ class Round:
 
     def _long(self, key: tuple[str, str, Labels, float]) -> Value:
         assert self._cache is not None
-        bucket = self._cache.bucket(key, self.now)
-        known, value = self._cache.get(key, bucket)
-        if not known:
-            value, heard = self._compute(key)
-            if heard:  # that nothing is there is wrong with the first sample
-                self._cache.put(key, bucket, value)
+        kept = self._cache.answer(key)
+        bucket = kept.bucket(self.now)
+        if kept.known and kept.held == bucket:
+            return kept.value
+        value, heard = self._compute(key)
+        if heard:  # that nothing is there is wrong with the first sample
+            kept.put(bucket, value)
         return value
 
     def _compute(self, key: tuple[str, str, Labels, float]) -> tuple[Value, bool]:

@@ -113,7 +113,7 @@ def _own_still(function: str, still: Still) -> Value:
 
 def _still(values: Sequence[float]) -> bool:
     """Whether all values are one number: most series of most processes over most windows, and cheap to tell."""
-    if not isinstance(values, array) or not values or values[0] != values[0]:
+    if not isinstance(values, array) or not values or values[0] != values[-1]:  # nor is what is not a number
         return False
     raw = values.tobytes()
     size = values.itemsize
