@@ -51,7 +51,7 @@ _LENGTH = struct.Struct("<I")
 class Track:
     """What the writer knows of one series: how far it was gathered and, within the current file, how it was written last."""
 
-    __slots__ = ("at", "base", "before", "block", "id", "run", "scale", "value", "width")
+    __slots__ = ("at", "base", "before", "block", "id", "level", "run", "scale", "value", "width")
 
     def __init__(self) -> None:
         self.id = -1  # -1: not yet named in the current file
@@ -59,6 +59,7 @@ class Track:
         self.scale = UNKNOWN  # found when it is written for the first time
         self.width = 0  # byte planes its differences took lately: what is alike stands together and packs well
         self.base = 0  # its first value in that block, in units of the scale
+        self.level = 0  # and how far above it the last one written is
         self.value = 0.0  # the last value gathered
         self.run: Times | None = None  # the run it stood in, and how many of the run's values were gathered
         self.at = 0
@@ -68,14 +69,13 @@ class Track:
         """The time of the last value gathered."""
         return self.run[self.at - 1] if self.run and self.at else self.before
 
-    def kind(self, relation: int) -> int:
-        """Which batch its next values belong to: scale, relation and width."""
-        return self.scale + 16 * relation + (0 if relation in EQUAL else 256 * self.width)
-
 
 @dataclass
 class Batch:
-    """Series read at the same moments, with the same scale and relation. ``values`` lie series by series; one each if EQUAL."""
+    """Series read at the same moments, with the same scale and relation. ``values`` lie series by series; one each if EQUAL.
+
+    None at all if SAME and each stands where it stood in the record before (see :attr:`Track.level`).
+    """
 
     times: bytes
     scale: int
@@ -107,7 +107,7 @@ class Frame:
 
 
 def encode(frame: Frame) -> bytes:
-    """The payload. Sets each track's base, and its scale and width where those it had no longer fit."""
+    """The payload. Sets each track's base and level, and its scale and width where those it had no longer fit."""
     groups: list[tuple[int, int, int]] = []
     parts: list[bytes] = []
     for batch in chain.from_iterable(map(_fitted, frame.batches)):
@@ -139,6 +139,9 @@ def _fitted(batch: Batch) -> Iterable[Batch]:
 
 def _groups(batch: Batch) -> Iterator[tuple[int, list[Track], bytes]]:
     """Form, series and what is written of them; so few at once that other threads are not kept waiting."""
+    if not batch.values:
+        yield from _held(batch)
+        return
     k = len(batch.values) // len(batch.tracks)
     step = max(1, _AT_ONCE // k)
     for low in range(0, len(batch.tracks), step):
@@ -148,6 +151,15 @@ def _groups(batch: Batch) -> Iterator[tuple[int, list[Track], bytes]]:
             yield batch.scale + 16 * batch.relation, tracks, body
         else:
             yield from _singly(tracks, values, batch)
+
+
+def _held(batch: Batch) -> Iterable[tuple[int, list[Track], bytes]]:
+    """The same of series that stand where they stood."""
+    try:
+        body = _packed([t.level for t in batch.tracks], batch.scale)[1]
+    except struct.error:  # one climbed there in steps of 64 bits and stands further from its base
+        return _singly(batch.tracks, array("d", [t.value for t in batch.tracks]), batch)
+    return ((batch.scale + 16 * batch.relation, batch.tracks, body),)
 
 
 def _singly(tracks: list[Track], values: array[float], batch: Batch) -> Iterator[tuple[int, list[Track], bytes]]:
@@ -206,19 +218,20 @@ def _written(tracks: list[Track], ints: Sequence[int], scale: int, relation: int
             track.base = base
     else:
         first = list(map(sub, first, [t.base for t in tracks]))
+    packed = _packed(first, scale)[1]
     if relation in EQUAL:
-        return _packed(first, scale)[1]
+        for track, level in zip(tracks, first if relation == SAME else [0] * len(tracks), strict=True):
+            track.level = level
+        return packed
     rest = list(map(sub, ints[1:], ints))
     del rest[k - 1 :: k]
     used, body = _packed(rest, scale)
+    for track, last in zip(tracks, ints[k - 1 :: k], strict=True):
+        track.level = last - track.base
     if used > width or (width and relation == FRESH):
-        for i, track in enumerate(tracks):
-            track.width = _width(rest[i * (k - 1) : (i + 1) * (k - 1)])
-    return _packed(first, scale)[1] + body
-
-
-def _width(rest: Sequence[int]) -> int:
-    return min(lanes.width(rest), lanes.WIDTH) if any(rest) else 0
+        for track, own in zip(tracks, lanes.widths(body[1:], used, len(tracks)), strict=True):
+            track.width = own
+    return packed + body
 
 
 def wrapped(difference: int) -> int:

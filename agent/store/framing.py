@@ -2,21 +2,36 @@
 
 from __future__ import annotations
 
+import struct
 from array import array
+from collections import defaultdict
+from collections.abc import Iterator
 
 from agent.model import Event, Series
 from agent.store import chunk
 from agent.store.frame import FRESH, NEXT, SAME, STILL, Batch, Frame, Track
 
+_DOUBLE = struct.Struct("<d")
+
 
 class Group:
-    """The batches of one set of moments, by kind (see :meth:`agent.store.frame.Track.kind`)."""
+    """The batches of one set of moments, by kind (scale, 16 times relation, 256 times width).
 
-    __slots__ = ("batches", "times")
+    ``held``: by scale, those that stand where they stood in the last record of the same block.
+    """
+
+    __slots__ = ("batches", "held", "times")
 
     def __init__(self, times: bytes) -> None:
         self.times = times
         self.batches: dict[int, Batch] = {}
+        self.held: defaultdict[int, list[Track]] = defaultdict(list)
+
+    def all(self) -> Iterator[Batch]:
+        """All that is to be written."""
+        for scale, tracks in self.held.items():
+            yield Batch(self.times, scale, SAME, tracks=tracks)
+        yield from self.batches.values()
 
     def begin(self, kind: int) -> Batch:
         """An empty batch of that kind."""
@@ -49,21 +64,40 @@ class Framing:
 
     def close_frame(self) -> None:
         """The frame holds all that was added."""
-        self._frame.batches = [batch for group in self._groups.values() for batch in group.batches.values()]
+        self._frame.batches = [batch for group in self._groups.values() for batch in group.all()]
 
-    def add(self, series: Series, track: Track, times: bytes, values: array[float]) -> None:
+    def add(self, series: Series, track: Track, group: Group, values: array[float]) -> None:
         """Values of one series."""
-        if track.id < 0:
-            self.name(series, track)
-        relation = NEXT if track.block == self.block else FRESH
         if chunk.constant(values):
-            relation, values = SAME if relation == NEXT else STILL, values[:1]
-        kind = track.kind(relation)
-        group = self.group(times)
+            same = track.block == self.block and values[:1].tobytes() == _DOUBLE.pack(track.value)
+            self.hold(series, track, group, None if same else values[0])
+            return
+        relation = self._relation(series, track)
+        kind = track.scale + 16 * relation + 256 * track.width
         batch = group.batches.get(kind) or group.begin(kind)
         batch.tracks.append(track)
         batch.values.extend(values)
-        track.block, track.value = self.block, values[-1]
+        track.value = values[-1]
+
+    def hold(self, series: Series, track: Track, group: Group, value: float | None = None) -> None:
+        """The same value at all moments of the group; without one that at which the series stands already."""
+        if value is None and track.block == self.block:
+            group.held[track.scale].append(track)
+            return
+        kind = track.scale + 16 * (SAME if self._relation(series, track) == NEXT else STILL)
+        batch = group.batches.get(kind) or group.begin(kind)
+        batch.tracks.append(track)
+        track.value = track.value if value is None else value
+        batch.values.append(track.value)
+
+    def _relation(self, series: Series, track: Track) -> int:
+        """NEXT, or FRESH if there was nothing of the series in this block; now there is."""
+        if track.block == self.block:
+            return NEXT
+        if track.id < 0:
+            self.name(series, track)
+        track.block = self.block
+        return FRESH
 
     def name(self, series: Series, track: Track) -> None:
         """Give a series its number in this file."""

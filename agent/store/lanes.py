@@ -41,6 +41,21 @@ def planes(items: Sequence[int], used: int) -> bytes:
     return b"".join([raw[i::lane] for i in range(used)])
 
 
+def widths(data: bytes, used: int, count: int) -> list[int]:
+    """How many planes each of ``count`` equal parts of the items takes, of the ``used`` planes in ``data``."""
+    size = len(data) // max(used, 1)
+    steps = size // count
+    if not steps:
+        return [0] * count
+    rows = []
+    for i in range(used):
+        plane, any_of = data[i * size : (i + 1) * size], 0
+        for j in range(steps):
+            any_of |= int.from_bytes(plane[j::steps], "little")
+        rows.append(any_of.to_bytes(count, "little").translate(bytes((0,)) + bytes((i + 1,)) * 255))
+    return list(map(max, zip(*rows, strict=True)))
+
+
 def unplanes(parts: Sequence[bytes]) -> array[int]:
     """The items of these planes, lowest first."""
     if not parts:

@@ -51,6 +51,7 @@ class Recorder:
         self._file_until = self._block_until = float("-inf")
         self._kind = recfile.KEY
         self._new_file = True
+        self._due = False  # something was gathered, and is neither written nor given back yet
         self._now = 0.0
 
     def gather(self, now: float) -> Frame:
@@ -61,6 +62,8 @@ class Recorder:
 
     def gathering(self, now: float) -> Iterator[Frame | None]:
         """The same in steps of some milliseconds, between which the ring may be fed; the last one has the frame."""
+        if self._due:  # it was lost: what follows must not refer to it
+            self._new_file = True
         if self._new_file or now >= self._file_until or now < self._now - BACK_STEP_S:
             self._new_file, self._file_until = True, now + FILE_S
             self._gatherer.begin_file()
@@ -72,12 +75,15 @@ class Recorder:
             self._kind = recfile.KEY
         else:
             self._kind = recfile.FOLLOW
-        self._now = now
-        yield from self._gatherer.gathering(now - BACKLOG_S)
+        self._now, self._due = now, True
+        for frame in self._gatherer.gathering(now - BACKLOG_S):
+            self._due = frame is None or bool(frame)
+            yield frame
 
     def write(self, frame: Frame) -> None:
         """Append the record and bring it to disk. AgentError if the disk would not take it; then :meth:`give_back`."""
         first, last = frame.span(self._now)
+        self._due = False
         data = self._packer.record(self._kind, encode(frame), first, last, names=bool(frame.series))
         try:
             if self._new_file:
@@ -99,7 +105,7 @@ class Recorder:
 
     def give_back(self, frame: Frame) -> None:
         """What could not be written is gathered again."""
-        self._new_file = True
+        self._new_file, self._due = True, False
         self._gatherer.give_back(frame)
 
     def _open(self, first: float) -> bytes:

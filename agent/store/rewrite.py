@@ -77,7 +77,7 @@ class Rewriting:
         for key in sorted(self._columns):  # what is named alike moves alike: side by side it packs better by a twentieth
             column = self._columns[key]
             series, track = self._tracks.setdefault(key, (Series(*key), Track()))
-            self._framing.add(series, track, column.times.tobytes(), column.values)
+            self._framing.add(series, track, self._framing.group(column.times.tobytes()), column.values)
         self._framing.close_frame()
         self._columns, self._events = {}, []
         first, last = frame.span(began)

@@ -142,6 +142,12 @@ class Kept:
             return None
         return self._held if self._held is not None else chunk.unpack(self._packed, self._newest())
 
+    def stood(self, run: Times | None) -> int:
+        """How many values the newest closed run has if it was this one and had only the one the open run began with; else 0."""
+        if not self._stood or not self._spans or self._spans[-1] is not run:
+            return 0
+        return chunk.count(self._packed, len(self._packed) - chunk.STILL_BYTES)
+
     def append(self, value: float) -> None:
         """One value more, before it is counted."""
         values = self.values

@@ -28,7 +28,7 @@ def frame_of(framing: Framing, tracks: list[tuple[Series, Track]], rows: list[li
     times = array("d", [start + i for i in range(len(rows[0]))]).tobytes()
     frame = framing.begin_frame([])
     for (series, track), values in zip(tracks, rows, strict=True):
-        framing.add(series, track, times, array("d", values))
+        framing.add(series, track, framing.group(times), array("d", values))
     framing.close_frame()
     return frame
 
@@ -106,3 +106,17 @@ def test_a_series_that_outgrows_64_bits_is_kept_by_its_bits() -> None:
             ids, values = decoder.values(section)
             found |= {number: values[j * 3 : j * 3 + 3].tobytes() for j, number in enumerate(ids)}
         assert found == {0: bits(row), 1: bits([0.0, float(i), 0.0])}
+
+
+def test_a_series_may_stand_further_from_its_base_than_64_bits() -> None:
+    """It climbed there in steps that fit; the next record begins it anew."""
+    framing, decoder = Framing(), Decoder()
+    framing.begin_file()
+    tracks = [(Series("a"), Track()), (Series("b"), Track())]
+    steps = [[-4e18, 0.0, 4e18, 8e18], [1.0, 2.0, 3.0, 4.0]]
+    for rows in ([steps[0][:1] * 4, steps[1]], steps, [[8e18] * 4, [4.0] * 4], [[8e18] * 4, [5.0] * 4]):
+        found: dict[int, array[float]] = {}
+        for section in decoder.head(encode(frame_of(framing, tracks, rows)))[1]:
+            ids, values = decoder.values(section)
+            found |= {number: values[i * 4 : i * 4 + 4] for i, number in enumerate(ids)}
+        assert [list(found[i]) for i in range(2)] == rows

@@ -38,3 +38,11 @@ def test_what_has_more_than_64_bits_is_refused() -> None:
     items = [1 << 63]
     with pytest.raises(struct.error):
         lanes.planes(items, lanes.width(items))
+
+
+@given(st.lists(st.tuples(*[st.integers(-(1 << 40), 1 << 40) | st.integers(-2, 2)] * 3), min_size=1, max_size=20))
+def test_the_planes_each_part_takes_are_those_it_would_take_alone(parts: list[tuple[int, ...]]) -> None:
+    """Told from the planes of all."""
+    items = [item for part in parts for item in part]
+    used = lanes.width(items)
+    assert lanes.widths(lanes.planes(items, used), used, len(parts)) == [lanes.width(part) for part in parts]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import os
 import random
+from array import array
 from pathlib import Path
 
 import pytest
@@ -228,3 +229,30 @@ def test_files_that_were_over_before_are_not_read_but_damaged_ones_are(tmp_path:
         damaged = data[:at] + bytes((data[at] ^ 1,)) + data[at + 1 :]
         assert reaches(damaged, START + 119.5)
     assert reaches(data + b"?", START + 500)
+
+
+def test_what_follows_a_record_that_was_never_written_does_not_refer_to_it(tmp_path: Path) -> None:
+    """It is lost, as anybody who drops it must know; the next ones read as they were fed."""
+    life = Life(tmp_path)
+    life.live(20)
+    lost = life.recorder.gather(life.now)
+    life.live(64)
+    times = {t for batch in lost.batches for t in array("d", batch.times)}
+    assert read(tmp_path) == {t: row for t, row in life.fed.items() if t not in times}
+
+
+def test_series_that_stand_still_are_recorded_over_the_ends_of_their_runs(tmp_path: Path) -> None:
+    """To the bit, whether they stand for good, for a while, jump just where a run ends, or miss a moment."""
+    ring, fed = Ring(), dict[tuple[int, float], float]()
+    recorder = Recorder(str(tmp_path), ring, {})
+    series = [Series("level", labels(n=i)) for i in range(12)]
+    for t in range(1, 929):
+        values = [(7.0, -0.0, 0.0, float(t // 301), float(t // 10 % 2), 0.1 * (t > 300))[i % 6] for i in range(12)]
+        here = {i: v for i, v in enumerate(values) if (t + i) % 97 or i < 6}
+        ring.add(START + t, [Sample(series[i], v) for i, v in here.items()])
+        fed |= {(i, START + t): v for i, v in here.items()}
+        if t % 8 == 0:
+            recorder.write(recorder.gather(START + t))
+    ticks = Recording(str(tmp_path)).ticks(0, 2 * START)
+    found = {(int(s.labels[0][1]), time): v for time, _, samples in ticks for s, v in samples}
+    assert {k: v.hex() for k, v in found.items()} == {k: v.hex() for k, v in fed.items()}
