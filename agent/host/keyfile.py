@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from agent.errors import ConfigError
+from agent.host.whole import whole
 
 MOST_BYTES = 64 << 10
 KEY_BYTES = 32
@@ -65,13 +66,8 @@ def _made(path: str) -> str:
     text = secrets.token_hex(KEY_BYTES)
     try:
         os.makedirs(os.path.dirname(path), mode=0o700, exist_ok=True)
-        fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
-        try:
-            os.write(fd, f"{text}\n".encode())
-            os.fsync(fd)
-        finally:
-            os.close(fd)
-        sync_folder(path)
+        with whole(path, fresh=True, mode=0o600, lasting=True) as file:  # half a key would keep the agent from acting for ever
+            file.write(f"{text}\n".encode())
     except OSError as error:
         raise ConfigError(f"cannot keep a key: {error.strerror}", where=path) from None
     return text
@@ -84,12 +80,3 @@ def _private(path: str) -> str:
     except OSError as error:
         raise ConfigError(f"cannot read the key: {error.strerror}", where=path) from None
     return read_secret(path, "", {}).strip()
-
-
-def sync_folder(path: str) -> None:
-    """A new name in a folder is on the disk."""
-    folder = os.open(os.path.dirname(path), os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        os.fsync(folder)
-    finally:
-        os.close(folder)

@@ -16,7 +16,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from agent.dataclass import dataclass
-from agent.host.keyfile import sync_folder
+from agent.host.whole import sync_folder
 
 LONGEST = 1 << 20
 """Bytes of a line: how far back from the end the last one is looked for."""

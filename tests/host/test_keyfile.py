@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import resource
 from pathlib import Path
 
 import pytest
@@ -17,6 +18,21 @@ def test_a_key_is_made_once_for_its_owner_only(tmp_path: Path) -> None:
     first = Keyring(path).key("audit")
     assert os.stat(path).st_mode & 0o777 == 0o600
     assert (Keyring(path).key("audit"), Keyring(path).key("link") == first) == (first, False)
+
+
+def test_a_full_disk_leaves_no_half_of_a_key(tmp_path: Path) -> None:
+    """Half a key is too short for ever; when there is room again a whole one is made."""
+    path = tmp_path / "playbooks.key"
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (16, hard))
+    try:
+        with pytest.raises(ConfigError, match="cannot keep a key"):
+            Keyring(str(path)).load()
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    assert os.listdir(tmp_path) == []
+    Keyring(str(path)).load()
+    assert len(path.read_text()) == 65
 
 
 def test_a_key_that_others_can_read_is_none(tmp_path: Path) -> None:

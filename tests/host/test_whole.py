@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import resource
 from collections.abc import Iterator
@@ -60,6 +61,25 @@ def test_a_fresh_file_takes_nobodys_place(tmp_path: Path) -> None:
     with pytest.raises(FileExistsError), whole(str(tmp_path / "a"), fresh=True):
         pass
     assert os.listdir(tmp_path) == ["a"]
+
+
+def test_of_two_that_are_fresh_at_once_the_first_stays(tmp_path: Path) -> None:
+    """The second comes too late, however close behind."""
+    with pytest.raises(FileExistsError), whole(str(tmp_path / "a"), fresh=True, lasting=True) as file:
+        file.write(b"second" if (tmp_path / "a").write_text("first") else b"")
+    assert (os.listdir(tmp_path), (tmp_path / "a").read_text()) == (["a"], "first")
+
+
+def test_where_there_are_no_hard_links_it_is_moved(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As on a FAT filesystem."""
+
+    def link(*_: str) -> None:
+        raise OSError(errno.EPERM, "Operation not permitted")
+
+    monkeypatch.setattr(os, "link", link)
+    with whole(str(tmp_path / "a"), fresh=True) as file:
+        file.write(b"new")
+    assert (os.listdir(tmp_path), (tmp_path / "a").read_text()) == (["a"], "new")
 
 
 def test_a_link_is_followed_and_a_device_written_as_it_is(tmp_path: Path) -> None:
