@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
 import queue
 import threading
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Iterable
 from typing import Any, Generic, TypeVar
 
 T = TypeVar("T")
+LEAST_S = 0.05
+"""So long at least, however late it is."""
 
 
 class Call(Generic[T]):
@@ -45,26 +49,50 @@ class Call(Generic[T]):
         self._ended.set()
 
 
+Jobs = queue.SimpleQueue[Call[Any] | None]
+
+
 class PatientThread:
     """Makes calls one after the other. Threads alive: one, and one for every call that hangs."""
 
     def __init__(self, name: str) -> None:
         self._name = name
-        self._jobs: queue.SimpleQueue[Call[Any] | None] | None = None
+        self._jobs: Jobs | None = None
 
-    def call(self, function: Callable[[], T], seconds: float) -> Call[T]:
-        """Make the call and wait at most so long; look at ``done`` of what comes back."""
-        if self._jobs is None:
-            self._jobs = queue.SimpleQueue()
-            threading.Thread(target=_work, args=(self._jobs,), name=self._name, daemon=True).start()
-        call = Call(function)
-        self._jobs.put(call)
-        if not call.wait(seconds):
-            self._jobs.put(None)  # should the call come back one day, its thread ends
-            self._jobs = None
-        return call
+    def calls(self, functions: Iterable[Callable[[], T]], seconds: float, until: float) -> list[Call[T]]:
+        """Make the calls; look at ``done`` of what comes back. One that has not moved for so many seconds (or since ``until``, on
+        the monotonic clock) is left, and the others are made on another thread. They are waited for together: going to and fro
+        between two threads costs more than most calls.
+        """
+        calls = [Call(function) for function in functions]
+        left = calls
+        while left:
+            if self._jobs is None:
+                self._jobs = queue.SimpleQueue()
+                threading.Thread(target=_work, args=(self._jobs,), name=self._name, daemon=True).start()
+            for call in left:
+                self._jobs.put(call)
+            left = self._wait(self._jobs, left, seconds, until)
+        return calls
+
+    def _wait(self, jobs: Jobs, calls: list[Call[T]], seconds: float, until: float) -> list[Call[T]]:
+        """Until all are done; if one hangs, those behind it."""
+        first: Call[T] | None = calls[0]
+        while not calls[-1].wait(max(LEAST_S, min(seconds, until - time.monotonic()))):
+            before, first = first, next((call for call in calls if not call.done), None)
+            if first is before:
+                break
+        else:
+            return []
+        self._jobs = None
+        behind = []
+        with contextlib.suppress(queue.Empty):
+            while (call := jobs.get_nowait()) is not None:
+                behind.append(call)
+        jobs.put(None)  # should the call come back one day, its thread ends
+        return behind
 
 
-def _work(jobs: queue.SimpleQueue[Call[Any] | None]) -> None:
+def _work(jobs: Jobs) -> None:
     while (call := jobs.get()) is not None:
         call.work()

@@ -30,7 +30,6 @@ READ_ONLY = frozenset(("ro", "emergency_ro", "shutdown"))
 """Options that say so: ext4 writes ``emergency_ro``, xfs ``shutdown`` after an error."""
 DEAD = frozenset((errno.EIO, errno.ENOTCONN, errno.ESHUTDOWN, errno.ESTALE, errno.ETIMEDOUT, errno.EHOSTDOWN))
 """Answers of a filesystem whose server, process or disk is gone."""
-LEAST_PATIENCE_S = 0.05
 
 Statvfs = Callable[[str], os.statvfs_result]
 
@@ -115,8 +114,12 @@ class Collector:
             items += self._renew(choose(parse_mountinfo(raw), frozenset(self.skip)))
             self._raw = raw
         until = time.monotonic() + self.timeout * 0.8
+        asked = [place for place in self._places.values() if place.out is None or place.out.done]
+        calls = self._thread.calls([partial(self.statvfs, place.mount.mountpoint) for place in asked], self.patience, until)
+        for place, call in zip(asked, calls, strict=True):
+            place.out = call
         for place in self._places.values():
-            items += self._look(place, min(self.patience, until - time.monotonic()))
+            items += self._look(place)
         return items
 
     def _mountinfo(self) -> bytes:
@@ -136,12 +139,10 @@ class Collector:
         shown = {place.labels for place in self._places.values()}
         return [Event(time.time(), ENTITY_ENDED, place.labels) for place in before.values() if place.labels not in shown]
 
-    def _look(self, place: _Place, patience: float) -> list[Sample]:
+    def _look(self, place: _Place) -> list[Sample]:
         options = place.mount.options | place.mount.super_options
         samples = [Sample(place.info, 1.0), Sample(place.readonly, 1.0 if options & READ_ONLY else 0.0)]
-        if place.out is None or place.out.done:
-            place.out = self._thread.call(partial(self.statvfs, place.mount.mountpoint), max(LEAST_PATIENCE_S, patience))
-        if not place.out.done:
+        if place.out is None or not place.out.done:
             return [*samples, Sample(place.stalled, 1.0)]
         call, place.out = place.out, None
         try:
