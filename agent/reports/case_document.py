@@ -10,6 +10,7 @@ from agent.reports.cause_document import cause, place, ruled_out, target
 from agent.reports.document import Block, Chart, Document, Heading, Item, Items, Json, Line, Mark, Para, Table, amount, clock
 from agent.reports.incident import exact, moment
 
+PHASES = {"proposed": "waits for a yes", "would": "would have acted"}
 MESSAGE_STATES = {"done": "arrived", "pending": "waits", "parked": "parked"}
 
 
@@ -203,11 +204,15 @@ def _second(e: Json) -> float:
 
 def _happened(e: Json) -> str:
     who = f" [{e['who']}]" if e.get("who") and e["who"] != "agent" else ""
-    return f"{e['what']}{who}" + (f": {e['text']}" if e["text"] else "")
+    told = "" if e["source"] == "playbook" and e["what"].endswith(" denied") else e["text"]  # the table of actions says why
+    return f"{e['what']}{who}" + (f": {told}" if told else "")
 
 
 def _actions(r: Json) -> list[Block]:
-    rows = tuple((str(a["id"]), a["playbook"], target(a["target"]), a["mode"], a["phase"], a["reason"]) for a in r["actions"])
+    rows = tuple(
+        (str(a["id"]), a["playbook"], target(a["target"]), a["mode"], PHASES.get(a["phase"], a["phase"]), a["reason"])
+        for a in r["actions"]
+    )
     if not rows:
         return [Heading("Actions taken and refused"), Para("No playbook was proposed, carried out or refused.")]
     head = ("run", "playbook", "on", "mode", "state", "why")

@@ -9,6 +9,7 @@ from agent.engine.trees import RuleSet
 from agent.model import ENTITY_ENDED, Column, Event, JsonObject, Metric
 from agent.reports.document import Json
 from agent.reports.history import Key, Progress, as_level, events, quiet
+from agent.reports.questions import families
 from agent.store.recording import Recording
 
 BEFORE_S = 900.0
@@ -24,6 +25,12 @@ ASKED_MOST = 12
 SERIES_MOST = 6
 LINES_MOST = 4
 EVENTS_MOST = 40
+BESIDE = {
+    "gpu": ("gpu_temperature_celsius", "gpu_utilization_ratio"),
+    "memory": ("host_memory_available_bytes",),
+    "latency": ("host_cpu_busy_seconds_total",),
+}
+"""What a reader looks for in an incident of that kind, whatever it was judged by: a kill for want of memory is so by a report."""
 STARTED = "process_started"
 A_MOMENT = "_time_seconds"
 """Ends the name of a series that says when something began: that has no course."""
@@ -43,6 +50,7 @@ def series_of(incident: Json, rules: RuleSet) -> list[str]:
         checks = rules.trees[cause.tree].checks
         held = [line["check"] for line in root["evidence"] if line["answer"] == "true"]
         found |= dict.fromkeys(name for check in held if check in checks for name in sorted(checks[check].expr.series))
+    found |= dict.fromkeys(name for kind in sorted(families(incident)) for name in BESIDE.get(kind, ()))
     return [name for name in found if not name.endswith(A_MOMENT)][:ASKED_MOST]
 
 

@@ -9,6 +9,7 @@ import pytest
 
 from agent.model import Column, Event, Kind, Metric, labels
 from agent.reports import history
+from agent.store.recording import Recording
 from tests.reports.worlds import START, course, record
 
 BUSY, LOAD = ("host_cpu_busy_seconds_total", labels()), ("host_load1", labels())
@@ -32,9 +33,9 @@ def test_a_period_is_read_at_equal_steps(tmp_path: Path) -> None:
 
 def test_an_empty_recording_has_nothing(tmp_path: Path) -> None:
     """No error, no readings."""
-    seen = history.grid(history.Recording(str(tmp_path)), 0.0, 86400.0, {"x"})
+    seen = history.grid(Recording(str(tmp_path)), 0.0, 86400.0, {"x"})
     assert (seen.recorded, dict(seen.columns)) == (0.0, {})
-    assert history.host_of(history.Recording(str(tmp_path))) == ""
+    assert history.host_of(Recording(str(tmp_path))) == ""
 
 
 def test_a_counter_that_began_anew_counts_what_it_has_since() -> None:
