@@ -168,7 +168,10 @@ def _walk(fold: Fold, context: Context, held: dict[str, str], family: frozenset[
 def owner(round: Round, pid: str) -> str:
     """Whose a process is: its job's, container's, unit's or user's, the first that is known; "" if nothing is."""
     if "owners" not in round.memo:
-        known = {named.get("pid", ""): named for name in ("gpu_process_info", "process_info") for _, named in round.live(name)}
+        known: dict[str, dict[str, str]] = {}
+        for name in ("gpu_process_info", "process_info"):  # the one reads more of a process, the other knows more processes
+            for _, named in round.live(name):
+                known.setdefault(named.get("pid", ""), {}).update({k: v for k, v in named.items() if v})
         round.memo["owners"] = {
             pid: next((f"{k} {named[k]}" for k in ("job", "container", "unit", "user") if named.get(k)), "")
             for pid, named in known.items()

@@ -188,6 +188,18 @@ def test_others_are_those_on_the_same_gpu() -> None:
     assert evaluate("max_of_others(share)", FakeView.of(busy), scope, me).value == 0.3
 
 
+def test_an_owner_is_what_either_account_of_a_process_knows() -> None:
+    """The account of a GPU's users reads the job from the environment; the host's own one may know only the user."""
+    scope = Scope({"share": Metric("share", Kind.GAUGE, "ratio", "", ("uuid", "pid"))}, ("pid", "uuid"))
+    columns: dict[str | tuple[str, Labels], str | Iterable[float]] = {
+        ("gpu_process_info", labels(uuid="g", pid=p, job=job, user="")): "1*60" for p, job in ((1, "a"), (3, "b"))
+    }
+    columns |= {("process_info", labels(pid=p, job="", user="root")): "1*60" for p in (1, 3)}
+    columns |= {("share", labels(uuid="g", pid=p)): f"0.{p}*60" for p in (1, 3)}
+    me = Instance({"uuid": "g", "pid": "1"}, frozenset({"1"}))
+    assert evaluate("max_of_strangers(share)", FakeView.of(columns), scope, me).value == pytest.approx(0.3)
+
+
 def test_strangers_belong_to_another_owner() -> None:
     """Workers of one job that were started apart are no strangers to each other; nor is one whose owner nobody knows."""
     scope = Scope({"share": Metric("share", Kind.GAUGE, "ratio", "", ("uuid", "pid"))}, ("pid", "uuid"))
