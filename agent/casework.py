@@ -14,6 +14,7 @@ from agent.dataclass import dataclass
 from agent.engine.evaluate import Transition, judge
 from agent.engine.report import when
 from agent.engine.rounds import RoundCache
+from agent.engine.trees import RuleSet
 from agent.errors import AgentError, Unavailable, UsageError
 from agent.host.procstat import NoSuchProcess
 from agent.incidents.desk import Desk
@@ -57,6 +58,7 @@ class Casework:
         self._waiting: asyncio.Queue[Case] = asyncio.Queue(WAITING_MOST)
         self._seen: dict[tuple[str, Labels], float] = {}
         self._suspicions = Suspicions()
+        self._rules: RuleSet | None = None
         self._suspecting = False
         self._every = agent.config.budget.judge_every
         self.listeners: list[Callable[[JsonObject, int | None, tuple[str, Labels] | None], None]] = []
@@ -95,12 +97,20 @@ class Casework:
         self.seconds += time.perf_counter() - began
         self.rounds += 1
         self.last_round = agent.clock.monotonic()
-        heard = self._suspicions.sift(agent.rules, transitions)
+        heard = [*self._reloaded(), *self._suspicions.sift(agent.rules, transitions)]
         self._file(view, heard)
         for change in heard:
             self._tell(change)
         self._suspect()
         return heard
+
+    def _reloaded(self) -> list[Transition]:
+        """What a reload of the rules changes about who is told of what stands."""
+        before, self._rules = self._rules, self._agent.rules
+        if before is None or before is self._rules:
+            return []
+        told = [c.key for i in self._desk.book.open for c in i.active] if self._desk is not None else []
+        return self._suspicions.reread(self._rules, told)
 
     def _suspect(self) -> None:
         """Look into a suspicion, one at a time, unless much else waits to be looked into."""

@@ -48,6 +48,17 @@ class Suspicions:
         """A round's changes without those of suspicions that nothing has proven yet."""
         return [change for change in transitions if not _is_suspicion(rules, change.tree) or self._heard(change)]
 
+    def reread(self, rules: RuleSet, told: Iterable[Key]) -> list[Transition]:
+        """The rules are others now. Beginnings to tell: of what was suspected and is a plain symptom, which fires only once.
+
+        What was ``told`` stays told, or its end would not be heard; what stands of a tree that is gone is ended by nobody.
+        """
+        self._proven.clear()
+        self.know(rules, told)
+        freed = [key for key in self._held if not _is_suspicion(rules, key[0])]
+        changes = [self._held.pop(key).change for key in freed]
+        return [change for change in changes if change.tree in rules.trees]
+
     def _heard(self, change: Transition) -> bool:
         key = change.tree, change.labels
         over = change.to in ("resolved", "gone")

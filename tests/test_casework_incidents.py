@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from pathlib import Path
 from typing import cast
 
@@ -96,6 +97,22 @@ async def test_a_suspicion_does_not_starve_behind_symptoms(host: Host, desk: Des
     host.threads |= {7: 200.0, OWN: 80.0}
     await host.live(80)
     assert [request.pid for request, _ in host.agent.asked] == [7, OWN]
+
+
+async def test_an_incident_ends_although_a_reload_made_a_suspicion_of_its_symptom(host: Host, desk: Desk) -> None:
+    """And one that was only suspected is an incident when the new rules call it a symptom."""
+    host.agent.answer = found(severity="notice")
+    host.threads |= {7: 200.0, OWN: 80.0}
+    await host.live(40)
+    [incident] = desk.book.open
+    assert [c.tree for c in incident.complaints] == ["busy"]
+    busy, fast = host.agent.rules.trees["busy"], host.agent.rules.trees["busy_fast"]
+    suspected = replace(busy, symptom=replace(busy.symptom, suspicion=("busy",)))
+    plain = replace(fast, symptom=replace(fast.symptom, suspicion=()))
+    host.agent.rules = replace(host.agent.rules, trees={**host.agent.rules.trees, "busy": suspected, "busy_fast": plain})
+    host.threads[7] = 10.0
+    await host.live(40)
+    assert [c.tree for i in desk.book.open for c in i.active] == ["busy_fast"]
 
 
 async def test_what_was_not_looked_into_before_a_restart_is_now(host: Host, desk: Desk) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any, Literal
 
 import pytest
@@ -119,4 +120,30 @@ def test_what_was_told_before_a_restart_goes_on_to_be_told() -> None:
     """Its end must reach the incident it belongs to."""
     kept = Suspicions()
     kept.know(RULES, [key(), ("busy", labels(pid=7))])
+    assert kept.sift(RULES, [change("resolved")]) == [change("resolved")]
+
+
+def test_after_a_reload_nobody_looks_into_what_no_rule_suspects() -> None:
+    """Its tree is gone, so nothing would ever end it."""
+    kept = Suspicions()
+    kept.sift(RULES, [change("firing"), change("firing", "busy_too")])
+    fewer = replace(RULES, trees={name: tree for name, tree in RULES.trees.items() if name != "busy_fast"})
+    assert kept.reread(fewer, []) == []
+    assert [kept.due(0.0), kept.due(1.0)] == [change("firing", "busy_too"), None]
+
+
+def test_what_is_a_plain_symptom_after_a_reload_is_told() -> None:
+    """It fired before and will not fire again; its end is heard too."""
+    kept = Suspicions()
+    kept.sift(RULES, [change("firing")])
+    plain = replace(RULES, trees={**RULES.trees, "busy_fast": RULES.trees["busy"]})
+    assert kept.reread(plain, []) == [change("firing")]
+    assert kept.sift(plain, [change("resolved")]) == [change("resolved")]
+    assert kept.due(0.0) is None
+
+
+def test_what_was_told_before_a_reload_is_heard_to_end() -> None:
+    """Also if its tree has become a suspicion."""
+    kept = Suspicions()
+    assert kept.reread(RULES, [key()]) == []
     assert kept.sift(RULES, [change("resolved")]) == [change("resolved")]
