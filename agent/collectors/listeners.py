@@ -18,7 +18,8 @@ from agent.model import Item, Metric, Sample, Series, labels
 SEEN_WAITING = 3
 """Looks at which connections waited before anybody asks whose they are: one that is accepted a moment later is no queue."""
 SEARCH_S = 30.0
-"""Finding an owner reads every process's descriptors (some 20 ms for 500 processes)."""
+"""Finding an owner reads every process's descriptors (some 20 ms for 500 processes). One that was not found, as it is not ours to
+see or lives beside our pid namespace, is searched for again after twice as long each time."""
 UNREAD_S = 5.0
 UNREAD_PAUSE = 1000.0
 """A walk over all connections is followed by a pause of so many times its CPU time: a thousandth of a core at most."""
@@ -36,6 +37,8 @@ class _Queue:
     seen: int = 0
     last: float = 0.0
     owner: int | None = None
+    search_at: float = 0.0
+    pause: float = SEARCH_S
 
 
 @dataclass
@@ -102,19 +105,22 @@ class Collector:
 
     def _find(self, now: float) -> None:
         """Whose the queues are that let connections wait again and again."""
-        unknown = {i for i, queue in self._queues.items() if queue.owner is None and queue.seen >= SEEN_WAITING}
-        if not unknown or now - self._searched < SEARCH_S:
+        unknown = {i: queue for i, queue in self._queues.items() if queue.owner is None and queue.seen >= SEEN_WAITING}
+        due = {i: queue for i, queue in unknown.items() if now >= queue.search_at}
+        if not due or now - self._searched < SEARCH_S:
             return
         self._searched = now
-        for inode, pids in owners(unknown, self.proc).items():
-            self._queues[inode].owner = first_of(pids, self.proc)
+        for queue in due.values():
+            queue.search_at, queue.pause = now + queue.pause, min(2 * queue.pause, CALM_S)
+        for inode, pids in owners(due, self.proc).items():
+            due[inode].owner = first_of(pids, self.proc)
 
 
 def _sample(name: str, pid: int, value: float) -> Sample:
     return Sample(Series(name, labels(pid=pid)), float(value))
 
 
-def owners(wanted: set[int], proc: str = "/proc") -> dict[int, list[int]]:
+def owners(wanted: Iterable[int], proc: str = "/proc") -> dict[int, list[int]]:
     """Socket inode → the processes that hold it, as far as we may look."""
     links = {f"socket:[{inode}]": inode for inode in wanted}
     found: dict[int, list[int]] = {}

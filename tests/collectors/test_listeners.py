@@ -7,6 +7,7 @@ import os
 import socket
 from collections.abc import Iterator
 from contextlib import ExitStack
+from pathlib import Path
 from typing import cast
 
 import pytest
@@ -72,6 +73,18 @@ def test_requests_that_nobody_reads_are_counted(port: socket.socket, collector: 
         assert sockets.unread({port.getsockname()[1]}) == {port.getsockname()[1]: 1}
         served.recv(10)
         assert sockets.unread({port.getsockname()[1]}) == {}
+
+
+def test_an_owner_that_is_not_found_is_searched_for_ever_more_seldom(
+    port: socket.socket, collector: Collector, tmp_path: Path
+) -> None:
+    """After 30 s, 60 s, 120 s and so on: a search reads every process's descriptors."""
+    collector.proc = str(tmp_path)  # nobody is to be seen here
+    with socket.create_connection(port.getsockname()):
+        assert look(collector, 50) == {}  # 100 s: three searches
+        collector.proc = "/proc"
+        assert look(collector, 50) == {}
+        assert look(collector, 40)["process_connections_waiting"] == 1.0
 
 
 def test_a_port_that_is_closed_or_calm_for_long_is_forgotten(port: socket.socket, collector: Collector) -> None:
