@@ -13,7 +13,7 @@ from agent.model import Event
 from agent.store import recfile
 from agent.store.frame import BASES
 from agent.store.recfile import Record
-from agent.store.unframe import Decoder, Section, sections
+from agent.store.unframe import Decoder, Section, holding, sections
 
 _BAD = (ValueError, LookupError, TypeError, struct.error, OverflowError)
 
@@ -51,9 +51,9 @@ class Part:
         """Times and values of one series, of which every part is asked. Reads no further than where it stands."""
         try:
             directory, at = self._read()
-            for section in sections(self._payload, at, directory):
-                if (place := section.place(number)) >= 0:
-                    return section.times, self.decoder.one(section, number, place)
+            if (found := holding(self._payload, at, directory, number)) is not None:
+                section, place = found
+                return section.times, self.decoder.one(section, number, place)
         except _BAD:
             pass
         return array("d"), array("d")

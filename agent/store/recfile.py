@@ -142,7 +142,7 @@ def records(data: bytes, since: float = float("-inf"), until: float = float("inf
     """
     at, stream, decompressor = 0, None, zstandard.ZstdDecompressor(max_window_size=MAX_WINDOW)
     while at < len(data):
-        if since > float("-inf"):
+        if since > float("-inf") and data.startswith(KEY, at + len(MAGIC)):
             at = _pass_over(data, at, since)
         head = _head(data, at)
         payload = None

@@ -32,7 +32,7 @@ class Section:
         self._times: array[float] | None = None
         self._first = at + 8 * k + _ID.size * n
         self._rest = self._first + 1 + payload[self._first] * n
-        self.end = self._rest if self.relation in EQUAL else self._rest + 1 + payload[self._rest] * n * (k - 1)
+        self.end = _end(payload, at, form, n, k)
         if self.end > len(payload) or n < 1 or k < 1 or not 0 <= self.relation <= STILL or payload[self._first] > lanes.WIDTH:
             raise ValueError("the payload is not what its directory says")
         if self.relation not in EQUAL and payload[self._rest] > lanes.WIDTH:
@@ -145,6 +145,25 @@ class Decoder:
 
 def _floats(ints: Sequence[int], scale: int) -> array[float]:
     return floats(list(map(wrapped, ints)) if scale == BITS else ints, scale)
+
+
+def _end(payload: bytes, at: int, form: int, n: int, k: int) -> int:
+    """Where a group ends."""
+    first = at + 8 * k + _ID.size * n
+    rest = first + 1 + payload[first] * n
+    return rest if form // 16 in EQUAL else rest + 1 + payload[rest] * n * (k - 1)
+
+
+def holding(payload: bytes, at: int, directory: dict[str, Any], number: int) -> tuple[Section, int] | None:
+    """The group that has a series of this id, and its place there. Those before it are looked at no closer than that takes."""
+    sought = _ID.pack(number)
+    for form, n, k in directory.get("groups", ()):
+        if payload.find(sought, at + 8 * k, at + 8 * k + _ID.size * n) >= 0:
+            section = Section(payload, at, form, n, k)
+            if (place := section.place(number)) >= 0:
+                return section, place
+        at = _end(payload, at, form, n, k)
+    return None
 
 
 def sections(payload: bytes, at: int, directory: dict[str, Any]) -> Iterator[Section]:
