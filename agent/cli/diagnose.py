@@ -36,7 +36,7 @@ class Duration(click.ParamType[float]):
 @click.option("--gpu", help="The GPU that suffers (index, UUID or PCI address).")
 @click.option("--for", "for_s", type=Duration(), default="15s", show_default=True, help="How long it may sample.")
 @click.option("--since", type=Duration(), help="Look back this far: with --at from there, else from now (needs a running agent).")
-@click.option("--at", help="A moment of the recording, such as 03:12, 2026-11-23 03:12 or '20m ago'.")
+@click.option("--at", help="A moment of the recording: 03:12, 2026-11-23 03:12, '20m ago', 'incident 3' …")
 @click.option("--recording", help="With --at: another recording: a folder, a file, or the name of an imported one.")
 @click.option("--deep", is_flag=True, help="Allow longer looks: up to 60 s of drill-down instead of 15 s.")
 @click.option("--gentle", is_flag=True, help="Attach no debugger to any process.")
@@ -98,17 +98,14 @@ def command(
 def _rewound(config: configuration.Config, at: str, named: str | None, asked: dict[str, Any], progress: Progress) -> dict[str, Any]:
     """The diagnosis of a recorded moment."""
     from agent import past, plugins
+    from agent.cli._moments import moment_of
     from agent.cli.record import located, nothing
-    from agent.moments import parse_moment
     from agent.store.recording import Recording
 
     if asked["unit"] is not None or asked["gpu"] is not None:
         raise UsageError("--at looks at the whole host or one --pid", help="leave --unit and --gpu out")
     began = time.monotonic()
-    try:
-        moment = parse_moment(at, time.time())
-    except ValueError as error:
-        raise UsageError(f"--at: {error}") from None
+    moment = moment_of("--at", at, config)
     rules = plugins.rules_or_raise(plugins.installed(), config)
     recording = Recording(located(config, named))
     try:

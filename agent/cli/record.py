@@ -70,20 +70,22 @@ def verify(ctx: click.Context, paths: tuple[str, ...], as_json: bool) -> int:
 
 @command.command("export")
 @click.argument("path", type=click.Path())
-@click.option("--since", required=True, help="From this moment on, such as 03:00 or '2h ago'.")
+@click.option("--since", required=True, help="From this moment on, such as 03:00, '2h ago' or 'incident 3'.")
 @click.option("--until", default="now", show_default=True, help="Up to this moment.")
 @click.option("--redact", is_flag=True, help="Put stand-ins in place of program, user, job, unit and container names.")
 @click.option("--json", "as_json", is_flag=True, help="JSON on stdout.")
 @click.pass_context
 def export(ctx: click.Context, path: str, since: str, until: str, redact: bool, as_json: bool) -> int:
     """Write a stretch of the recording to PATH: one file to mail, to 'record import' or to 'replay'."""
+    from agent.cli._moments import moment_of
     from agent.store.export import export as write
     from agent.store.recording import Recording
 
-    low, high = moment_of("--since", since), moment_of("--until", until)
+    config = _config(ctx)
+    low, high = moment_of("--since", since, config, "began"), moment_of("--until", until, config, "ended")
     if low >= high:
         raise UsageError("--since must lie before --until")
-    made = write(Recording(_config(ctx).recording_dir), path, low, high, redact=redact, host=socket.gethostname())
+    made = write(Recording(config.recording_dir), path, low, high, redact=redact, host=socket.gethostname())
     if as_json:
         print_json({"schema": "anfl.export/1", "path": made.path, "bytes": made.bytes, "redacted": redact})
     else:
@@ -193,16 +195,6 @@ def nothing(path: str, otherwise: str = "nothing was recorded in that time") -> 
     if os.path.isfile(path) and not report(path).records:
         return Unavailable(f"{path} is not a recording, or damaged throughout", help=f"anfl-agent record verify {path}")
     return Unavailable(otherwise, help="see what there is: anfl-agent record list")
-
-
-def moment_of(option: str, said: str) -> float:
-    """A moment from the command line; UsageError that names the option."""
-    from agent.moments import parse_moment
-
-    try:
-        return parse_moment(said, time.time())
-    except ValueError as error:
-        raise UsageError(f"{option}: {error}") from None
 
 
 def _plain(r: Any) -> dict[str, Any]:

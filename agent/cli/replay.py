@@ -46,7 +46,7 @@ def command(
     Exit codes: 0 nothing found (or no change), 1 something found (or changed), 2 usage error, 3 nothing recorded.
     """
     from agent import replay
-    from agent.cli.record import moment_of
+    from agent.cli._moments import moment_of
     from agent.store.recording import Recording
 
     if rules_dir and compare:
@@ -54,7 +54,10 @@ def command(
     config = configuration.load(ctx.obj["config"])
     found = Recording(located(config, recording))
     low, high = _span(
-        found, moment_of("--from", since), moment_of("--to", until), given=recording is not None and since == "1h ago"
+        found,
+        moment_of("--from", since, config, "began"),
+        moment_of("--to", until, config, "ended"),
+        given=recording is not None and since == "1h ago",
     )
     folders = {"old": compare[0], "new": compare[1]} if compare else {"rules": rules_dir or config.rules_dir}
     progress = Progress(quiet or as_json)

@@ -83,12 +83,12 @@ def _period(name: str) -> click.Command:
     def made(
         ctx: click.Context, until: str, form: str | None, as_json: bool, output: str | None, recording: str | None, quiet: bool
     ) -> int:
-        from agent.cli.record import moment_of
+        from agent.cli._moments import moment_of
         from agent.reports import period, period_document
         from agent.store.state import looked
 
         config = configuration.load(ctx.obj["config"])
-        shape, progress, end = _form(form, as_json, output), Progress(quiet), moment_of("--until", until)
+        shape, progress, end = _form(form, as_json, output), Progress(quiet), moment_of("--until", until, config, "ended")
         found = looked(config.state_path, period.of_state) if recording is None else None
         try:
             told = period.report(found, _sources(config, recording), name, end, progress)

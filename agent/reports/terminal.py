@@ -11,6 +11,7 @@ from typing import Any
 
 from agent.host import asread, procs
 from agent.host.text import clean
+from agent.reports.document import clock
 
 Json = Mapping[str, Any]
 Paint = Callable[[str, str], str]
@@ -77,7 +78,8 @@ class _Page:
         self.lines: list[str] = []
 
     def head(self, d: Json) -> None:
-        left = f"anfl-agent {d['agent_version']} · {clean(d['host'], 60)} · from {d['source']} · {d['took_s']:.1f} s"
+        of = f" of {clock(d['started_at'])}" if d["source"] == "recording" else ""  # "03:12" may be that of another day
+        left = f"anfl-agent {d['agent_version']} · {clean(d['host'], 60)} · from {d['source']}{of} · {d['took_s']:.1f} s"
         verdict = d["verdict"].upper()
         gap = " " * max(2, self.width - len(left) - len(verdict))
         self.lines.append(left + gap + self.paint(verdict, COLOUR_OF[d["verdict"]]))
