@@ -180,6 +180,8 @@ async def _examine(
     subject = [] if patient.target is None else ["--pid", str(patient.target)]
     right = (case.expect.cause, *case.expect.accept) if case.expect and not case.control else ()
     told = await alarm(right, patient.target) if alarm else None
+    if alarm and isinstance(told, Told) and case.expect and not case.control:
+        told = await _told_also(alarm, told, case.expect.also, patient.target)
     if case.control and told is not None:
         if isinstance(told, Told) or patient.running.rc is not None:
             return _watched(variant, told, time.monotonic() - began)
@@ -206,6 +208,24 @@ async def _examine(
     elif isinstance(told, Told) and after is not None and after > told.due > 0 and not judged.why:
         judged = replace(judged, why=f"told after {after:.0f} s, due within {told.due:g} s")
     return _result(variant, judged, took, None if told is None else after is not None, after)
+
+
+async def _told_also(alarm: Alarm, first: Told, also: Sequence[str], pid: int | None) -> Told | float:
+    """What was told of all roots of several faults: one diagnosis may name them all, or each is told of by itself."""
+    told = first
+    for cause in also:
+        named = list((told.diagnosis or {}).get("causes", ()))
+        if any(known["id"] == cause for known in named):
+            continue
+        other = await alarm((cause,), pid)
+        if not isinstance(other, Told):
+            return other
+        known_ids = {known["id"] for known in named}
+        named += [c for c in (other.diagnosis or {}).get("causes", ()) if c["id"] not in known_ids]
+        told = replace(
+            told, at=max(told.at, other.at), due=max(told.due, other.due), diagnosis={**(told.diagnosis or {}), "causes": named}
+        )
+    return told
 
 
 def _watched(variant: Variant, told: Told | float, seconds: float) -> CaseResult:

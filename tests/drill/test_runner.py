@@ -14,9 +14,10 @@ import pytest
 
 from agent.drill import runner
 from agent.drill.case import Case
+from agent.drill.postbox import Told
 from agent.drill.read import read_cases
 from agent.drill.report import Report
-from agent.drill.runner import merged, pick_sample, run_drills
+from agent.drill.runner import _told_also, merged, pick_sample, run_drills
 from agent.errors import AgentError
 
 Make = Callable[..., dict[str, Any]]
@@ -143,3 +144,33 @@ def test_samples_rotate_with_the_seed(case: Case) -> None:
     assert samples[0] == [c.id for c in pick_sample(cases, 4, 0)]
     assert len({tuple(sample) for sample in samples}) > 4
     assert len(pick_sample(cases, 99, 0)) == 20
+
+
+def _telling(cause: str, at: float, *named: str) -> Told:
+    """A message about one cause, with the diagnosis behind it."""
+    return Told(at, "1", cause, "x", "y", "firing", None, {"causes": [{"id": name} for name in named]}, 105.0)
+
+
+async def test_of_two_faults_at_once_each_may_be_told_by_itself() -> None:
+    """What the first diagnosis does not name yet is waited for; what it names is not."""
+    asked: list[tuple[str, ...]] = []
+
+    async def alarm(causes: tuple[str, ...], pid: int | None) -> Told | float:
+        asked.append(causes)
+        return _telling("gpu.power-brake", 90.0, "gpu.power-brake", "gpu.remap-failed")
+
+    first = _telling("gpu.remap-failed", 20.0, "gpu.remap-failed", "gpu.lost")
+    told = await _told_also(alarm, first, ("gpu.lost", "gpu.power-brake"), None)
+    assert isinstance(told, Told) and told.diagnosis is not None
+    assert asked == [("gpu.power-brake",)]
+    assert [cause["id"] for cause in told.diagnosis["causes"]] == ["gpu.remap-failed", "gpu.lost", "gpu.power-brake"]
+    assert (told.cause, told.at) == ("gpu.remap-failed", 90.0)
+
+
+async def test_of_two_faults_at_once_one_that_is_never_told_fails_the_drill() -> None:
+    """As long as was waited for it is the answer, as with a single fault."""
+
+    async def alarm(causes: tuple[str, ...], pid: int | None) -> Told | float:
+        return 165.0
+
+    assert await _told_also(alarm, _telling("gpu.remap-failed", 20.0, "gpu.remap-failed"), ("gpu.power-brake",), None) == 165.0
