@@ -161,7 +161,8 @@ async def test_of_two_faults_at_once_each_may_be_told_by_itself() -> None:
 
     first = _telling("gpu.remap-failed", 20.0, "gpu.remap-failed", "gpu.lost")
     told = await _told_also(alarm, first, ("gpu.lost", "gpu.power-brake"), None)
-    assert isinstance(told, Told) and told.diagnosis is not None
+    assert isinstance(told, Told)
+    assert told.diagnosis is not None
     assert asked == [("gpu.power-brake",)]
     assert [cause["id"] for cause in told.diagnosis["causes"]] == ["gpu.remap-failed", "gpu.lost", "gpu.power-brake"]
     assert (told.cause, told.at) == ("gpu.remap-failed", 90.0)
