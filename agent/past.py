@@ -39,13 +39,18 @@ class Rewound:
 def rewind(recording: Recording, rules: RuleSet, at: float, history: float, progress: Progress) -> Rewound:
     """Live the time up to ``at`` again. Unavailable if nothing of it was recorded."""
     ring, judged, cache = Ring(keep=history), JudgeState(), RoundCache()
-    due, began = at - ONSET_S, at - history
-    for time in feed(ring, recording, began, at):
+    due, began, said = at - ONSET_S, at - history, 0
+
+    def judging(moment: float) -> bool:
+        return moment >= due
+
+    for time in feed(ring, recording, began, at, judging):
         if time >= due:
             judged, _ = judge(rules, ring.at(time), judged, cache=cache)
             due = time + JUDGE_EVERY_S
             progress(f"judging the recording, {at - time:.0f} s before the moment")
-        elif ring.ticks % 60 == 0:
+        elif ring.ticks >= said + 60:
+            said = ring.ticks
             progress(f"reading the recording, {at - time:.0f} s before the moment")
     if not ring.ticks:
         raise Unavailable(
@@ -55,12 +60,14 @@ def rewind(recording: Recording, rules: RuleSet, at: float, history: float, prog
     return Rewound(ring, judged, ring.now)
 
 
-def feed(ring: Ring, recording: Recording, since: float, until: float) -> Iterator[float]:
-    """Put ``(since, until]`` of a recording into a ring, moment by moment."""
-    for time, events, items in recording.lived(since, until):
-        ring.add(max(time, ring.now), events)
-        ring.add(time, items)
-        yield time
+def feed(
+    ring: Ring, recording: Recording, since: float, until: float, halts: Callable[[float], bool] = lambda moment: True
+) -> Iterator[float]:
+    """Put ``(since, until]`` of a recording into a ring; the moments at which ``halts`` is true are among those it stops at."""
+    for times, events, stretches in recording.lived(since, until, halts):
+        ring.add(max(times[0], ring.now), events)
+        ring.add_lot(times, stretches)
+        yield times[-1]
 
 
 def diagnose(

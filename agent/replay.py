@@ -201,7 +201,8 @@ def play(
     told = Told.of(recording, since - history, until)
     players = {name: Player(one, told) for name, one in rules.items()}
     ring, due = Ring(keep=history), since
-    for moment in _paced(past.feed(ring, recording, since - history, until), speed):
+    moments = past.feed(ring, recording, since - history, until, lambda moment: speed > 0 or moment >= due)
+    for moment in _paced(moments, speed):
         if moment >= due and ring.ticks > SETTLE_TICKS:
             due = moment + JUDGE_EVERY_S
             for player in players.values():

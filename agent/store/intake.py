@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from array import array
+from bisect import bisect_left
 from collections import deque
 from collections.abc import Callable, Iterable, Sequence
-from typing import cast
+from typing import Any, NamedTuple, cast
 
 from agent.model import Event, Figures, Item, Sample, Series
 from agent.store import chunk
@@ -17,6 +18,27 @@ PHASES = 10
 _PACK_ROUND, _SWEEP_ROUND = 300, 60  # ticks in which every series could be packed; in which every series is looked over
 
 
+class Told:
+    """Series of one entity that were read at the same moments, and their last values."""
+
+    __slots__ = ("series", "stored", "values")
+
+    def __init__(self, series: list[Series], values: list[float]) -> None:
+        self.series = series
+        self.values = values
+        self.stored: Any = None
+
+
+class Stretch(NamedTuple):
+    """Some moments of them, ``low`` to ``high`` of ``times``. A column is None where the value stays what it was."""
+
+    told: Told
+    times: array[float]
+    columns: list[array[float] | None]
+    low: int
+    high: int
+
+
 class Intake:
     """The writing side of the ring. ``dropped`` counts samples refused; ``on_event`` gets the events, in their place."""
 
@@ -26,7 +48,7 @@ class Intake:
         self._keep = keep
         self._on_event = on_event
         self._pending: deque[tuple[float, Kept]] = deque()
-        self._fresh: dict[float, Times] = {}
+        self._fresh: dict[tuple[float, float], Times] = {}
         self._forks: dict[tuple[int, int], tuple[Times, Times]] = {}
 
     def turn(self, time: float, now: float) -> None:
@@ -93,11 +115,51 @@ class Intake:
             self.dropped += together.refused
         figures.moved.clear()
 
+    def add_stretch(self, stretch: Stretch) -> None:
+        """Store what one entity brought at several moments, run by run."""
+        told, times, columns, low, high = stretch
+        while low < high:
+            together: Together | None = told.stored
+            if together is None or together.broken or together.home is not self or (together.refused and not self._index.full):
+                _tell(stretch, low)
+                told.stored = self._gather(told.series, array("d", told.values), times[low], 0.0)
+                low += 1
+            elif times[low] <= together.last:
+                self.dropped += len(columns)
+                low += 1
+            elif times[low] >= together.times.until or together.count >= chunk.LIMIT:
+                _tell(stretch, low)
+                self._renew(together, array("d", told.values), times[low])
+                low += 1
+            else:
+                end = bisect_left(times, together.times.until, low, min(high, low + chunk.LIMIT - together.count))
+                self._extend(together, columns, times, low, end)
+                low = end
+        _tell(stretch, high - 1)
+
+    def _extend(self, together: Together, columns: list[array[float] | None], times: array[float], low: int, high: int) -> None:
+        """More moments of an open run."""
+        n, here = together.count, times[low:high]
+        if here[0] - together.last > STALE_S:
+            self._back_from_silence(together)
+        while (shared := together.times[n : n + len(here)]) != here[: len(shared)]:  # others were read at other moments
+            together.times = self._fork(together.times, n, times[low])
+        together.times.extend(here[len(shared) :])
+        for kept, column in zip(together.series, columns, strict=True):
+            if column is not None and kept is not None:
+                new, value = column[low:high], kept.values[-1]
+                if new.count(value) < len(new):
+                    kept.run().extend(new)
+                    self._index.moved.add(kept)
+        together.count = n + len(here)
+        together.last = here[-1]
+        self.dropped += together.refused * len(here)
+
     def _ready(self, together: Together, values: Sequence[float], time: float) -> bool:
         """Whether the values are the next of an open run; the less common cases are dealt with here."""
         times, n = together.times, together.count
-        if time - together.last > STALE_S:  # what was not shown any more is back, moved or not
-            self._index.moved.update([kept for kept in together.series if kept is not None])
+        if time - together.last > STALE_S:
+            self._back_from_silence(together)
         if len(times) > n and times[n] == time:  # something else of this tick wrote the time
             return True
         if time >= times.until or n >= chunk.LIMIT:
@@ -108,6 +170,10 @@ class Intake:
         else:
             times.append(time)
         return True
+
+    def _back_from_silence(self, together: Together) -> None:
+        """What was not shown any more has news, moved or not."""
+        self._index.moved.update([kept for kept in together.series if kept is not None])
 
     def _renew(self, together: Together, values: Sequence[float], time: float) -> None:
         """End the runs of all and begin the next."""
@@ -146,9 +212,9 @@ class Intake:
 
     def _run(self, time: float, phase: float) -> Times:
         """Times for a run that begins now, shared by all runs of that phase that do."""
-        times = self._fresh.get(phase)
+        times = self._fresh.get((phase, time))
         if times is None:
-            times = self._fresh[phase] = Times("d", (time,))
+            times = self._fresh[phase, time] = Times("d", (time,))
             times.until = time - (time - phase) % SEGMENT_S + SEGMENT_S
         return times
 
@@ -162,3 +228,11 @@ class Intake:
         fork.until = times.until
         self._forks[id(times), n] = (times, fork)  # keeping the old one keeps its id from being taken again
         return fork
+
+
+def _tell(stretch: Stretch, at: int) -> None:
+    """Take the values of one moment for the last ones."""
+    values = stretch.told.values
+    for place, column in enumerate(stretch.columns):
+        if column is not None:
+            values[place] = column[at]

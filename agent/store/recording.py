@@ -5,16 +5,17 @@ from __future__ import annotations
 import os
 from array import array
 from bisect import bisect_right
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from itertools import repeat
 from time import gmtime, strftime
 from typing import Any
 
 from agent.dataclass import dataclass
 from agent.errors import AgentError
-from agent.model import Column, Event, Item, Labels, Sample, Series
+from agent.model import Column, Event, Labels, Sample, Series
 from agent.store import recfile
 from agent.store.frame import BASES
+from agent.store.intake import Stretch
 from agent.store.part import Part, contents, head_of, part_of, parts
 from agent.store.recfile import Damage
 from agent.store.relive import Relived
@@ -70,11 +71,13 @@ class Recording:
         for part in self.parts(since, until):
             yield from _moments(part, handles, since, until)
 
-    def lived(self, since: float, until: float) -> Iterator[tuple[float, list[Event], list[Item]]]:
-        """The same for a ring, which is to store each moment before it asks for the next: only what moved is looked at."""
+    def lived(
+        self, since: float, until: float, halts: Callable[[float], bool]
+    ) -> Iterator[tuple[list[float], list[Event], list[Stretch]]]:
+        """The same for a ring, by lots of moments, each to be stored before the next: see :meth:`Relived.stretches`."""
         relived = Relived()
         for part in self.parts(since, until):
-            yield from relived.moments(part, since, until)
+            yield from relived.stretches(part, since, until, halts)
 
     def one(self, name: str, labels: Labels, since: float, until: float) -> Column:
         """One series in ``(since, until]``; empty if there is nothing of it."""

@@ -1,35 +1,18 @@
-"""A recording as a ring takes it most cheaply: figures that come together, and of them only what moved is looked at."""
+"""A recording as a ring takes it most cheaply: by stretches of what came together, of which only what moved is written."""
 
 from __future__ import annotations
 
 from array import array
-from collections.abc import Iterable, Iterator
+from bisect import bisect_left, bisect_right
+from collections.abc import Callable, Iterator
 from operator import itemgetter
-from typing import Any
 
-from agent.model import Event, Item, Labels, Series
+from agent.model import Event, Labels, Series
+from agent.store.intake import Stretch, Told
 from agent.store.part import Part
 from agent.store.unframe import Decoder
 
 _Members = list[tuple[int, "array[float]"]]
-
-
-class Told:
-    """Series of one entity that were read at the same moments; implements :class:`agent.model.Figures`."""
-
-    __slots__ = ("moved", "series", "stored", "values")
-
-    def __init__(self, series: list[Series], values: list[float]) -> None:
-        self.series = series
-        self.values = values
-        self.moved: set[int] = set()
-        self.stored: Any = None
-
-    def put(self, changes: Iterable[tuple[int, float]]) -> None:
-        """Take new values over, by place."""
-        for place, value in changes:
-            self.values[place] = value
-            self.moved.add(place)
 
 
 class Relived:
@@ -41,32 +24,46 @@ class Relived:
         self._known: dict[int, Series] = {}
         self._told: dict[tuple[int, ...], Told] = {}
 
-    def moments(self, part: Part, since: float, until: float) -> Iterator[tuple[float, list[Event], list[Item]]]:
-        """Moment by moment of ``(since, until]``: the events up to it, then its figures. Each is to be stored before the next."""
+    def stretches(
+        self, part: Part, since: float, until: float, halts: Callable[[float], bool]
+    ) -> Iterator[tuple[list[float], list[Event], list[Stretch]]]:
+        """The moments of ``(since, until]``, as many at once as can be: with the events up to the first of them, and the figures of
+        all. Each lot is to be stored before the next; the one at which somebody ``halts`` is the last of its lot."""
+        groups = list(self._groups(part, since))
+        events = sorted(part.events, key=lambda e: e.time)
+        lot: list[float] = []
+        due: list[Event] = []
+        for time in sorted({t for group in groups for t in group.times if since < t <= until}):
+            if lot and events and events[0].time <= time:
+                yield lot, due, _stretches(groups, lot)
+                lot = []
+            if not lot:
+                due = [e for e in events if e.time <= time]
+                events = events[len(due) :]
+            lot.append(time)
+            if halts(time):
+                yield lot, due, _stretches(groups, lot)
+                lot = []
+        if lot:
+            yield lot, due, _stretches(groups, lot)
+        if events:
+            yield [events[-1].time], events, []
+
+    def _groups(self, part: Part, since: float) -> Iterator[Stretch]:
+        """What came together in the part, behind ``since``."""
         if part.decoder is not self._decoder:  # another file numbers its series anew
             self._decoder, self._known, self._told = part.decoder, {}, {}
-        moments: dict[float, list[tuple[Told, list[tuple[int, float]]]]] = {}
         used: dict[tuple[int, ...], Told] = {}
-        for (_, times), members in self._together(part).items():
+        for (_, raw), members in self._together(part).items():
             members.sort(key=itemgetter(0))
             numbers = tuple(map(itemgetter(0), members))
             told = self._told.get(numbers) or Told([self._known[n] for n in numbers], [values[0] for _, values in members])
+            known, again = zip(told.values, members, strict=True), numbers in used
+            columns = [None if not again and values.count(before) == len(values) else values for before, (_, values) in known]
             used[numbers] = told
-            for time, changes in zip(array("d", times), _changes(told, members), strict=True):
-                if time <= since:
-                    told.put(changes)
-                elif time <= until:
-                    moments.setdefault(time, []).append((told, changes))
+            times = array("d", raw)
+            yield Stretch(told, times, columns, bisect_right(times, since), len(times))
         self._told = used if len(self._told) > 4 * len(used) else self._told | used
-        events = sorted(part.events, key=lambda e: e.time)
-        for time in sorted(moments):
-            due = [e for e in events if e.time <= time]
-            events = events[len(due) :]
-            for told, changes in moments[time]:
-                told.put(changes)
-            yield time, due, [told for told, _ in moments[time]]
-        if events:
-            yield events[-1].time, events, []
 
     def _together(self, part: Part) -> dict[tuple[Labels, bytes], _Members]:
         """Ids and values by entity and moments."""
@@ -88,14 +85,11 @@ class Relived:
         return handle
 
 
-def _changes(told: Told, members: _Members) -> list[list[tuple[int, float]]]:
-    """By moment, which places get which other value."""
-    changes: list[list[tuple[int, float]]] = [[] for _ in members[0][1]]
-    for place, (_, values) in enumerate(members):
-        before = told.values[place]
-        if values.count(before) < len(values):
-            for j, value in enumerate(values):
-                if value != before:
-                    changes[j].append((place, value))
-                    before = value
-    return changes
+def _stretches(groups: list[Stretch], lot: list[float]) -> list[Stretch]:
+    """The part of each group that lies in these moments."""
+    found = []
+    for told, times, columns, low, _ in groups:
+        begin, end = bisect_left(times, lot[0], low), bisect_right(times, lot[-1], low)
+        if begin < end:
+            found.append(Stretch(told, times, columns, begin, end))
+    return found

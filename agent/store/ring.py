@@ -9,7 +9,7 @@ from dataclasses import field
 from agent.dataclass import dataclass
 from agent.model import ENTITY_ENDED, Column, Event, Item, Labels, Still
 from agent.store.index import Index
-from agent.store.intake import Intake
+from agent.store.intake import Intake, Stretch
 from agent.store.series import STALE_S, Kept
 
 KEEP_S = 3600.0
@@ -57,6 +57,14 @@ class Ring:
         if time != self._tick:
             self._turn(time)
         self._intake.add(time, items, interval)
+
+    def add_lot(self, times: Sequence[float], stretches: Iterable[Stretch]) -> None:
+        """Store a lot of a recording, all of it behind what is stored, as if moment after moment had been added."""
+        for time in times:
+            if time != self._tick:
+                self._turn(time)
+        for stretch in stretches:
+            self._intake.add_stretch(stretch)
 
     def _turn(self, time: float) -> None:
         if time < self.now - BACK_STEP_S:

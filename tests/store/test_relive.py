@@ -5,6 +5,8 @@ from __future__ import annotations
 import random
 from pathlib import Path
 
+import pytest
+
 from agent.model import ENTITY_ENDED, Event, Sample, Series, labels
 from agent.past import feed
 from agent.store.recorder import Recorder
@@ -61,3 +63,27 @@ def test_a_stretch_of_it_begins_and_ends_where_it_is_asked_to(tmp_path: Path) ->
     view, names = ring.at(START + 203 + span), {f"host_{i}" for i in range(12)}
     found = {(name, known): c for name in names for known, c in view.series(name, float(span)).items()}
     assert content(again, names, 4000.0) == {key: (list(c.times), list(c.values)) for key, c in found.items()}
+
+
+@pytest.mark.parametrize("seed", range(2))
+def test_by_lots_or_moment_by_moment_is_the_same(tmp_path: Path, seed: int) -> None:
+    """Wherever somebody halts: the same moments are seen, with the same series live and the same readings."""
+    draw, folder, lots, single = random.Random(seed), Recording(str(tmp_path)), Ring(keep=500.0), Ring(keep=500.0)
+    lived(tmp_path)
+    span = (START + draw.randint(-1, 300), START + SECONDS)
+    wanted = {START + t for t in range(SECONDS) if draw.random() < draw.choice((0.02, 0.3))}
+    moments = feed(single, folder, *span)
+    for stop in feed(lots, folder, *span, lambda moment: moment in wanted):
+        for moment in moments:
+            assert moment not in wanted or moment == stop
+            if moment == stop:
+                break
+        names = set(single.names())
+        assert (lots.now, lots.ticks, lots.dropped) == (single.now, single.ticks, single.dropped)
+        assert {n: sorted(lots.labels(n)) for n in names} == {n: sorted(single.labels(n)) for n in names}
+        assert {n: lots.latest(n) for n in names} == {n: single.latest(n) for n in names}
+        window = draw.choice((5.0, 60.0, 500.0))
+        if draw.random() < 0.1 or stop == span[1] - 1:
+            assert content(lots, names, window) == content(single, names, window)
+    assert set(lots.names()) == set(single.names())
+    assert next(moments, None) is None
