@@ -9,8 +9,11 @@ from collections.abc import Iterator
 
 import pytest
 from blockbuster import BlockBuster
+from hypothesis import settings
 
 LEAVE_S = 2.0
+settings.register_profile("anfl", deadline=None)  # 200 ms an example pass anywhere but on a busy machine
+settings.load_profile("anfl")
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:

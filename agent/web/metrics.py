@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING
 
 from agent import __version__
 from agent.store.ring import Ring
+from agent.web._lean import lean
+from agent.web.page import HELP, LABEL, PREFIX, line_start, number
 
 if TYPE_CHECKING:
     from prometheus_client.metrics_core import Metric
@@ -16,11 +18,15 @@ SIZE_EVERY_TICKS = 60
 
 
 RENDER_EVERY_TICKS = 10
-"""prometheus_client takes ten times as long a line as the page does; these few may be some seconds old."""
+"""Making families takes ten times as long a line as the page does; these few may be some seconds old."""
 
 
 class OwnCounters:
-    """What the page and the ring did so far; rendered by prometheus_client."""
+    """What the page and the ring did so far, in families of prometheus_client.
+
+    They are written here, as its ``generate_latest`` would: that one comes with a web server and its client and, like the package
+    as a whole, with a look at /proc when it is imported, on the loop of whoever scrapes first.
+    """
 
     def __init__(self, ring: Ring) -> None:
         self._ring = ring
@@ -49,14 +55,12 @@ class OwnCounters:
         return text
 
     def _fresh(self, openmetrics: bool) -> bytes:
-        from prometheus_client import exposition
-        from prometheus_client.openmetrics import exposition as openmetrics_exposition
-
-        latest = openmetrics_exposition.generate_latest if openmetrics else exposition.generate_latest
-        return bytes(latest(self))
+        text = "".join(_written(family, openmetrics) for family in self.collect())
+        return (text + "# EOF\n" if openmetrics else text).encode()
 
     def collect(self) -> Iterator[Metric]:
-        """The families, as prometheus_client wants them."""
+        """The families, as any registry of prometheus_client takes them."""
+        lean("prometheus_client", "metrics_core")
         from prometheus_client.metrics_core import CounterMetricFamily, GaugeMetricFamily, InfoMetricFamily, SummaryMetricFamily
 
         ring = self._ring
@@ -79,3 +83,16 @@ class OwnCounters:
             size = self._ring.bytes
             self._size = (self._ring.ticks, size)
         return size
+
+
+def _written(family: Metric, openmetrics: bool) -> str:
+    """A family in one of the two formats: head and samples."""
+    name, kind, help = family.name, family.type, family.documentation.translate(LABEL if openmetrics else HELP)
+    if not openmetrics:
+        name += {"counter": "_total", "info": "_info"}.get(kind, "")
+        kind = "gauge" if kind == "info" else kind
+    unit = f"# UNIT {name} {family.unit}\n" if openmetrics and family.unit else ""
+    samples = ((line_start(s.name.removeprefix(PREFIX), tuple(sorted(s.labels.items()))), s.value) for s in family.samples)
+    return f"# HELP {name} {help}\n# TYPE {name} {kind}\n{unit}" + "".join(
+        f"{start}{number(float(value))}\n" for start, value in samples
+    )

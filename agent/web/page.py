@@ -23,15 +23,15 @@ REGULAR, ROW_TICKS = 3, 2
 """So many scrapes, no two further apart than so many ticks, and the next page is made before it is asked for."""
 LOOK_EVERY_S = 5.0
 """How late a series that has grown stale may leave the page."""
-_LABEL = str.maketrans({"\\": "\\\\", '"': '\\"', "\n": "\\n"})
-_HELP = str.maketrans({"\\": "\\\\", "\n": "\\n"})
+LABEL = str.maketrans({"\\": "\\\\", '"': '\\"', "\n": "\\n"})
+HELP = str.maketrans({"\\": "\\\\", "\n": "\\n"})
 
 
 def line_start(name: str, labels: Labels) -> str:
     """A sample line up to its value."""
     if not labels:
         return f"{PREFIX}{name} "
-    pairs = ",".join([f'{key}="{value.translate(_LABEL)}"' for key, value in labels])
+    pairs = ",".join([f'{key}="{value.translate(LABEL)}"' for key, value in labels])
     return f"{PREFIX}{name}{{{pairs}}} "
 
 
@@ -47,13 +47,13 @@ def head(metric: Metric, openmetrics: bool) -> bytes:
     name, kind = PREFIX + metric.name, metric.kind.value
     if not openmetrics:
         kind = "gauge" if metric.kind is Kind.INFO else kind
-        return f"# HELP {name} {metric.help.translate(_HELP)}\n# TYPE {name} {kind}\n".encode()
+        return f"# HELP {name} {metric.help.translate(HELP)}\n# TYPE {name} {kind}\n".encode()
     ending = {Kind.COUNTER: "_total", Kind.INFO: "_info"}.get(metric.kind, "")
     if not name.endswith(ending):
         kind, ending = "unknown", ""
     name = name.removesuffix(ending)
     unit = f"# UNIT {name} {metric.unit}\n" if metric.unit and name.endswith("_" + metric.unit) else ""
-    return f"# HELP {name} {metric.help.translate(_LABEL)}\n# TYPE {name} {kind}\n{unit}".encode()
+    return f"# HELP {name} {metric.help.translate(LABEL)}\n# TYPE {name} {kind}\n{unit}".encode()
 
 
 def _line(start: str, value: float) -> str:
