@@ -8,9 +8,10 @@ from __future__ import annotations
 import re
 import zlib
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import field
 from html import escape
 
+from agent.dataclass import dataclass
 from agent.stacks import Stack, place
 
 WIDTH = 1000.0

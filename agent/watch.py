@@ -5,10 +5,11 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from functools import partial
 from typing import ClassVar
 
+from agent.dataclass import dataclass
 from agent.errors import Unavailable
 from agent.host.clock import Clock
 from agent.host.lane import Lane, Runner, Stalled

@@ -5,10 +5,11 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import ClassVar
 
 from agent.collectors._declare import gauge
+from agent.dataclass import dataclass
 from agent.errors import AgentError
 from agent.host import sockets
 from agent.host.clock import Clock, SystemClock

@@ -8,9 +8,10 @@ from __future__ import annotations
 import re
 from array import array
 from collections.abc import Callable, Collection, Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from itertools import pairwise
 
+from agent.dataclass import dataclass
 from agent.model import Column, Event, Kind, Labels, Metric
 from agent.store.recording import Recording, report
 

@@ -25,11 +25,12 @@ import json
 import struct
 from array import array
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from itertools import chain, repeat
 from math import trunc
 from operator import mul, sub, truediv
 
+from agent.dataclass import dataclass
 from agent.model import Event, Labels
 from agent.store import lanes
 from agent.store.chunk import SCALES, scale_of

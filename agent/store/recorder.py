@@ -10,8 +10,8 @@ import contextlib
 import json
 import os
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
 
+from agent.dataclass import dataclass
 from agent.errors import AgentError
 from agent.store import recfile
 from agent.store.frame import Frame, encode
