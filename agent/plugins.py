@@ -16,7 +16,7 @@ from agent.dataclass import dataclass
 from agent.engine.kernel import tables
 from agent.engine.load import load_rules
 from agent.engine.trees import Catalog, ProbeSpec, RuleSet
-from agent.errors import AgentError, ConfigError, Problem, Problems
+from agent.errors import ConfigError, Problem, Problems
 from agent.model import Collector, Metric, Probe
 from agent.store.state import State
 from agent.watch import Watch
@@ -171,8 +171,14 @@ def rules_or_raise(plugins: Plugins, config: Config, cache: YamlCache | None = N
     if problems:
         raise Problems(problems)
     if not rules.trees:
-        raise AgentError("no diagnosis trees found", help="mend rules_dir, or reinstall the agent")
+        raise no_trees(config)
     return rules
+
+
+def no_trees(config: Config) -> ConfigError:
+    """That a folder holds no rules is no clean bill: it is most likely the wrong folder."""
+    mend = "name a folder with tree files (*.yaml)" if config.rules_dir else "reinstall the agent"
+    return ConfigError("no diagnosis trees found", where=config.rules_dir or None, help=mend)
 
 
 def _arguments(make: Any, node: Any, also: tuple[str, ...], problems: list[Problem]) -> tuple[dict[str, Any], bool]:

@@ -27,7 +27,6 @@ ELSEWHERE = {
     "cli/drill.py": ("drill/test_runner.py", "it prints the runner's report"),
     "cli/files.py": ("cli/test_cli.py", "it prints what agent/data.py finds"),
     "cli/pause.py": ("cli/test_playbooks.py", "a word about playbooks"),
-    "cli/rules.py": ("engine/test_ruletest.py", "it prints what the engine finds"),
     "drill/patient.py": ("drill/test_runner.py", "a patient is started and ended by a run"),
     "drill/pythons.py": ("drill/test_runner.py", "interpreters are chosen for a run"),
     "drill/rename.py": ("drill/test_variant.py", "renaming is a part of making a variant"),

@@ -41,7 +41,11 @@ def _load(ctx: click.Context, folder: str | None) -> tuple[Any, Any, Any, list[P
 @click.pass_context
 def check(ctx: click.Context, folder: str | None, format_: str, as_json: bool) -> int:
     """Check the trees in force, or those in FOLDER: every mistake at once, as file:line:col. Exit 1 if there are any."""
-    _, _, rules, problems = _load(ctx, folder)
+    from agent.plugins import no_trees
+
+    _, config, rules, problems = _load(ctx, folder)
+    if not problems and not rules.trees:
+        raise no_trees(config)
     if as_json or format_ == "json":
         print_json(
             {
@@ -138,26 +142,60 @@ def list_(ctx: click.Context, as_json: bool) -> int:
 
 @command.command()
 @click.argument("name")
+@click.option("--json", "as_json", is_flag=True, help="JSON on stdout (anfl.rules-explain/1).")
 @click.pass_context
-def explain(ctx: click.Context, name: str) -> int:
+def explain(ctx: click.Context, name: str, as_json: bool) -> int:
     """Explain a cause, a tree or a check (TREE.CHECK): what it asks, what it weighs, what to do."""
     from agent.yamlfile import did_you_mean
 
     _, _, rules, problems = _load(ctx, None)
     if problems:
         raise Problems(problems)
-    if name in rules.causes:
-        click.echo("\n".join(_cause(rules, rules.causes[name])))
-        return 0
     tree, _, check_id = name.partition(".")
-    if name in rules.trees:
-        click.echo("\n".join(_tree(rules.trees[name])))
+    if name in rules.causes:
+        kind, lines = "cause", _cause(rules, rules.causes[name])
+    elif name in rules.trees:
+        kind, lines = "tree", _tree(rules.trees[name])
     elif tree in rules.trees and check_id in rules.trees[tree].checks:
-        click.echo("\n".join(_check(rules.trees[tree].checks[check_id])))
+        kind, lines = "check", _check(rules.trees[tree].checks[check_id])
     else:
         known = [*rules.causes, *rules.trees, *(f"{t.name}.{c}" for t in rules.trees.values() for c in t.checks)]
         raise UsageError(f"nothing is called '{name}'", help=did_you_mean(name, known) or "see 'anfl-agent rules list'")
+    if as_json:
+        about = _plain(rules, kind, name)
+        print_json({"schema": "anfl.rules-explain/1", "kind": kind, "id": name, **about})
+    else:
+        click.echo("\n".join(lines))
     return 0
+
+
+def _plain(rules: Any, kind: str, name: str) -> dict[str, Any]:
+    """What ``explain`` tells, as data; checks and conditions in the words of the rule file."""
+    tree = rules.trees[name.partition(".")[0] if kind != "tree" else name]
+    if kind == "check":
+        return _check_facts(tree.checks[name.partition(".")[2]])
+    if kind == "cause":
+        c = rules.causes[name]
+        about = {"tree": c.tree, "title": c.title, "severity": c.severity.word, "sop": list(c.sop)}
+        about |= {"require": list(c.require), "felt_by": list(c.felt_by), "support": dict(c.support), "refute": dict(c.refute)}
+        return about | {"leads_to": list(c.leads_to), "playbook": c.playbook, "advice": c.advice, "prevent": c.prevent}
+    s = tree.symptom
+    symptom = {"when": s.when.text, "clear": s.clear.text if s.clear else None, "for_s": s.for_, "keep_for_s": s.keep_for}
+    symptom |= {"severity": s.severity.word, "suspicion": list(s.suspicion)}
+    checks = {c.id: _check_facts(c) for c in tree.checks.values()}
+    return {
+        "each": list(tree.each),
+        "sop": list(tree.sop),
+        "symptom": symptom,
+        "checks": checks,
+        "causes": [c.id for c in tree.causes],
+    }
+
+
+def _check_facts(check: Any) -> dict[str, Any]:
+    gate = check.gate.text if check.gate else None
+    cost = str(check.cost) if check.probe else None
+    return {"expr": check.expr.text, "if": gate, "probe": check.probe or None, "cost": cost, "sop": check.sop or None}
 
 
 @command.command()
