@@ -2,6 +2,7 @@
 
 What is kept is data, never code: the nodes of each text with their places, under the hash of the text and of the parser itself.
 The file is used only if it is whole (it holds its own hash) and nobody else can write it; else the texts are parsed as ever.
+Each text is a string of JSON of its own and becomes nodes when it is asked for: all at once took 8 MiB that never went back.
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ from agent.yamlnodes import Node, Source, parse, resolve
 MAX_BYTES = 16 << 20
 MAX_TEXTS = 500
 _HASH = 64  # characters of a SHA-256 in hex
+_KINDS = {kind: kind for kind in ("map", "list", "scalar")}  # one string each, not one for every node
 
 
 class YamlCache:
@@ -33,21 +35,21 @@ class YamlCache:
     def __init__(self, path: str) -> None:
         self._path = path
         self._parser = _parser() if path else b""
-        self._known: dict[str, Any] = _read(path) if self._parser else {}
-        self._used: dict[str, Any] = {}
+        self._known: dict[str, str] = _read(path, self._parser) if self._parser else {}
+        self._used: dict[str, str] = {}
         self._news = False
 
     def parse(self, text: str, file: str) -> Node:
         """The nodes of a text. Problems as the parser raises them; a text with a mistake is not kept."""
-        key = hashlib.sha256(self._parser + text.encode("utf-8", "surrogatepass")).hexdigest()
+        key = hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
         known = self._known.get(key)
         if known is not None:
-            with contextlib.suppress(TypeError, ValueError, IndexError, AttributeError):
-                node = _node(known, Source(file, text))
+            with contextlib.suppress(TypeError, ValueError, IndexError, AttributeError, KeyError, RecursionError):
+                node = _node(json.loads(known), Source(file, text))
                 self._used[key] = known
                 return node
         node = parse(text, file)
-        self._used[key] = _flat(node)
+        self._used[key] = json.dumps(_flat(node), separators=(",", ":"))
         self._news = True
         return node
 
@@ -57,7 +59,7 @@ class YamlCache:
             return
         rest = [(key, value) for key, value in self._known.items() if key not in self._used]
         kept = dict([*self._used.items(), *rest][:MAX_TEXTS])
-        body = json.dumps(kept, separators=(",", ":")).encode()
+        body = json.dumps([self._parser.hex(), kept], separators=(",", ":")).encode()
         part = f"{self._path}.{secrets.token_hex(4)}"
         try:
             os.makedirs(os.path.dirname(self._path), mode=0o700, exist_ok=True)
@@ -82,17 +84,18 @@ def _parser() -> bytes:
     return hashlib.sha256(code + f"{found.st_mtime_ns} {found.st_size}".encode()).digest()
 
 
-def _read(path: str) -> dict[str, Any]:
+def _read(path: str, parser: bytes) -> dict[str, str]:
+    """The texts that this very parser has parsed; what another one made of them is of no use."""
     try:
         fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK)
         with os.fdopen(fd, "rb") as file:
             raw = file.read(MAX_BYTES) if _ours(os.fstat(fd)) else b""
         if hashlib.sha256(raw[_HASH:]).hexdigest().encode() != raw[:_HASH]:
             return {}
-        found = json.loads(raw[_HASH:])
-    except (OSError, ValueError, RecursionError):
+        by, found = json.loads(raw[_HASH:])
+    except (OSError, ValueError, TypeError, RecursionError):
         return {}
-    return found if isinstance(found, dict) else {}
+    return found if by == parser.hex() and isinstance(found, dict) else {}
 
 
 def _ours(found: os.stat_result) -> bool:
@@ -109,6 +112,7 @@ def _flat(node: Node) -> list[Any]:
 
 def _node(flat: list[Any], source: Source) -> Node:
     kind, line, column, start, end, held = flat[:6]
+    kind = _KINDS[kind]
     if kind == "scalar":
         plain = flat[6]
         return Node(kind, source, line, column, resolve(held) if plain else held, held, plain, start=start, end=end)

@@ -85,7 +85,7 @@ def test_another_parser_parses_again(path: str, parsed: list[str], monkeypatch: 
     assert not os.path.exists(path)
 
 
-@pytest.mark.parametrize("damage", ["flip", "cut", "empty", "others may write", "link", "shape", "no json", "folder"])
+@pytest.mark.parametrize("damage", ["flip", "cut", "empty", "others may write", "link", "shape", "no text", "folder"])
 def test_a_file_that_is_not_whole_or_not_ours_is_not_believed(path: str, parsed: list[str], damage: str) -> None:
     """The text is parsed as ever, and what the next start finds is good again wherever it may be replaced."""
     kept(path)
@@ -105,8 +105,8 @@ def test_a_file_that_is_not_whole_or_not_ours_is_not_believed(path: str, parsed:
         os.unlink(path)
         os.mkdir(path)
     else:
-        keys = json.loads(body[64:])
-        changed = json.dumps({key: ["map", 1] for key in keys} if damage == "shape" else [1]).encode()
+        parser, keys = json.loads(body[64:])
+        changed = json.dumps([parser, dict.fromkeys(keys, '["map", 1]' if damage == "shape" else 1)]).encode()
         Path(path).write_bytes(yamlcache.hashlib.sha256(changed).hexdigest().encode() + changed)
     assert YamlCache(path).parse(TEXT, "x.yaml") == parse(TEXT, "x.yaml")
     kept(path, file="y.yaml")
