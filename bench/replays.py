@@ -131,7 +131,7 @@ def played(case: str, keep: Path, rules: Path, shipped: RuleSet) -> Row:
     missing = [] if len(fired) >= symptoms else [f"{symptoms - len(fired)} symptoms that fired live did not fire again"]
     return Row(
         *known,
-        (sum(f["agrees_with_live"] is True for f in again), len(given) - symptoms),
+        (sum(f["agrees_with_live"] is True for f in again), len(given) - len(fires)),
         (sum(f["agrees_with_live"] is True for f in fired), symptoms),
         (*missing, *differs),
         told,
