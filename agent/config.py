@@ -149,12 +149,20 @@ def find(explicit: str | None, env: Mapping[str, str]) -> str | None:
     """Path of the configuration file in force, or None for the defaults; ConfigError if a named one is missing."""
     named = explicit or env.get("ANFL_CONFIG")
     if named:
-        if not Path(named).is_file():
+        if not _is_file(named):
             raise ConfigError(f"no configuration file '{named}'", help="check --config and $ANFL_CONFIG")
         return named
     home = env.get("XDG_CONFIG_HOME") or (str(Path(env["HOME"]) / ".config") if env.get("HOME") else None)
     candidates = ([Path(home) / APP / "config.yaml"] if home else []) + [Path(f"/etc/{APP}/config.yaml")]
-    return next((str(c) for c in candidates if c.is_file()), None)
+    return next((str(c) for c in candidates if _is_file(str(c), hidden=False)), None)
+
+
+def _is_file(path: str, *, hidden: bool = True) -> bool:
+    """Whether a file lies there; ``hidden`` where this user may not even look."""
+    try:
+        return Path(path).is_file()
+    except PermissionError:  # before Python 3.14
+        return hidden
 
 
 def load(explicit: str | None = None, env: Mapping[str, str] | None = None) -> Config:

@@ -43,6 +43,18 @@ def test_a_named_file_that_is_missing_is_an_error() -> None:
         config.find("/nowhere/c.yaml", {})
 
 
+def test_a_folder_that_may_not_be_looked_into_holds_no_configuration(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A plain user beside an agent of root's goes on with the defaults; a file that was named is told as out of reach."""
+
+    def is_file(path: Path) -> bool:
+        raise PermissionError(13, "Permission denied", str(path))
+
+    monkeypatch.setattr(Path, "is_file", is_file)
+    assert config.find(None, {"HOME": str(tmp_path)}) is None
+    with pytest.raises(ConfigError, match="cannot read the configuration"):
+        config.load(str(tmp_path / "closed" / "c.yaml"), {})
+
+
 def test_a_file_that_is_no_text_is_told_so(tmp_path: Path) -> None:
     """Its mode and owner would be the wrong place to look."""
     (tmp_path / "c.yaml").write_bytes(b"\xff\xfe\x00")

@@ -11,7 +11,7 @@ from time import gmtime, strftime
 from typing import Any
 
 from agent.dataclass import dataclass
-from agent.errors import AgentError
+from agent.errors import Unavailable
 from agent.model import Column, Event, Labels, Sample, Series
 from agent.store import recfile
 from agent.store.frame import BASES
@@ -61,7 +61,7 @@ class Recording:
         except (FileNotFoundError, NotADirectoryError):
             return []
         except OSError as error:
-            raise AgentError(f"recording {self.folder}: {error.strerror}", help="run as root or as the agent's user") from None
+            raise Unavailable(f"recording {self.folder}: {error.strerror}", help="run as root or as the agent's user") from None
         timed = [(_began(path), path) for path in found if path.endswith(recfile.SUFFIX)]
         return [path for began, path in timed if began is not None and began <= until and began + FILE_MOST_S > since]
 
@@ -158,7 +158,7 @@ def _read(path: str, since: float = float("-inf")) -> bytes:
     except FileNotFoundError:  # retention or compaction was faster
         return b""
     except OSError as error:
-        raise AgentError(f"recording {path}: {error.strerror}", help="run as root or as the agent's user") from None
+        raise Unavailable(f"recording {path}: {error.strerror}", help="run as root or as the agent's user") from None
 
 
 def _blocks(decoder: Decoder, data: bytes, since: float, until: float) -> list[list[Part]]:

@@ -140,3 +140,12 @@ def test_a_time_of_which_nothing_was_recorded_is_told_so(recorded: Call) -> None
     """The recording is there, that hour of it is not."""
     done = recorded("diagnose", "--at", "2020-01-01")
     assert (done.code, "nothing was recorded in the 60 min before" in done.err) == (3, True)
+
+
+def test_a_recording_that_may_not_be_read_leaves_the_question_open(call: Call, tmp_path: Path) -> None:
+    """Exit 3, as where nothing was recorded: 1 would say that something was found."""
+    (tmp_path / "loop").symlink_to("loop")
+    (tmp_path / "config.yaml").write_text(f"state_dir: {tmp_path}\nrecorder: {{dir: {tmp_path / 'loop'}}}\n")
+    for words in (("record", "list"), ("replay",), ("diagnose", "--at", "1m ago")):
+        done = call("--config", str(tmp_path / "config.yaml"), *words)
+        assert (done.code, f"recording {tmp_path / 'loop'}: " in done.err) == (3, True)
