@@ -173,9 +173,12 @@ class Player:
 
 def _is_for(asked: Question, fired: Transition, *, later: bool) -> bool:
     """Whether an answer was given to that symptom, which under other rules may fire somewhat earlier or ``later``: at any time."""
-    pid, about = dict(fired.labels).get("pid"), asked.target.pid
-    device = asked.target.uuid or None, dict(fired.labels).get("uuid")
-    same = asked.symptom == fired.tree and pid == (None if about is None else str(about)) and device[0] in (None, device[1])
+    known, about = dict(fired.labels), asked.target
+    if about.pid is not None:
+        same = known.get("pid") == str(about.pid)
+    else:  # a device; or the host: a process that was gone was looked for more widely
+        same = about.uuid is None or known.get("uuid") == about.uuid
+    same = same and asked.symptom == fired.tree
     return same and fired.time - NEAR_S <= asked.began and (later or asked.began <= fired.time + 2 * LOOKED_S)
 
 

@@ -147,6 +147,30 @@ def test_a_replay_knows_the_beginnings_that_were_known_then(tmp_path: Path) -> N
     assert since == [when(START + 51)] * 2
 
 
+@pytest.mark.parametrize(
+    ("target", "agrees"),
+    [(Target("process", "train", 7), True), (Target("process", "other", 8), None), (Target("gpu", "GPU 2", uuid="GPU-2"), None)],
+)
+def test_an_answer_belongs_to_the_symptom_of_its_process_or_device(tmp_path: Path, target: Target, agrees: bool | None) -> None:
+    """Several may have fired at once."""
+    rules = rule_set(RULES)
+    bare = past.diagnose(past.rewind(recorded(tmp_path / "a", look(85.0)), rules, START + 90, 600.0, silent), rules, pid=7)
+    asked = looks.Question("diagnosis-1", target, (7,), (), "memory", START + 66, START + 90)
+    recording = recorded(tmp_path / "b", look(85.0), looks.told(bare, asked, START + 95))
+    (finding,) = replay.play(recording, {"r": rules}, START - 1, START + 120)["r"].findings
+    assert finding.agrees is agrees
+
+
+def test_the_answer_about_a_process_that_was_gone_was_given_for_its_device_or_the_host(tmp_path: Path) -> None:
+    """Where nobody is left to look at, it is looked for more widely."""
+    rules = rule_set(RULES)
+    bare = past.diagnose(past.rewind(recorded(tmp_path / "a", look(85.0)), rules, START + 90, 600.0, silent), rules, pid=7)
+    asked = looks.Question("diagnosis-1", Target("host", "n1"), (7,), (), "memory", START + 66, START + 90)
+    recording = recorded(tmp_path / "b", look(85.0), looks.told(bare, asked, START + 95))
+    (finding,) = replay.play(recording, {"r": rules}, START - 1, START + 120)["r"].findings
+    assert finding.live is not None
+
+
 def test_a_suspicion_that_only_its_second_look_bore_out_is_told_once(tmp_path: Path) -> None:
     """It is looked into again as long as it stands, minutes after it fired; what the first look did not find is nothing to tell."""
     rules = rule_set(RULES.replace("severity: warning}", "severity: warning, suspicion: [memory.python-leak]}"))
