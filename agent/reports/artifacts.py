@@ -12,7 +12,7 @@ EMBED_MOST = 1 << 20
 Keep = Callable[[str], bytes | None]
 """The bytes of an artefact, or None where it is not there or too large."""
 TITLES = {"flamegraph": "Flame graph", "memray-report": "memray's own report (needs a browser with scripts)"}
-NARROW = 0.01
+NARROW = 0.02
 """Calls with a smaller share of all are left out of the table."""
 ROWS_MOST = 6
 

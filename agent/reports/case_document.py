@@ -120,7 +120,8 @@ def _impact(r: Json) -> list[Block]:
     kinds = (("gpus", "GPUs"), ("users", "users"), ("jobs", "jobs"), ("units", "units"), ("containers", "containers"))
     rows += [(word[0].upper() + word[1:], ", ".join(impact[key])) for key, word in kinds if impact[key]]
     if impact["gpus"]:
-        rows.append(("GPU time concerned", f"{len(impact['gpus']) * lasted / 3600:.2f} GPU-hours"))
+        spent = len(impact["gpus"]) * lasted
+        rows.append(("GPU time concerned", f"{spent / 3600:.1f} GPU-hours" if spent >= 3600 else exact(spent)))
     nobody = [word for key, word in kinds if not impact[key]] + ([] if impact["processes"] else ["processes"])
     rows += [("None known", ", ".join(nobody))] if nobody else []
     made: list[Block] = [Heading("Impact"), Table(("", ""), tuple(rows))]
@@ -162,7 +163,7 @@ def _charts(r: Json) -> list[Block]:
         made.append(Chart(title, lines[0]["unit"], drawn, since, until, tuple(m for m in marks if m.time <= until)))
     if still:
         rows = tuple((f"{s['metric']}, {s['name']}", amount(s["values"][0], s["unit"])) for s in still)
-        made += [Para("These did not move:"), Table(("series", "value"), rows, frozenset({1}))]
+        made += [Heading("These did not move", 3), Table(("series", "value"), rows, frozenset({1}))]
     missing = r["sources"]["not_recorded"]
     if missing:
         made.append(Para(f"Nothing was recorded then of: {', '.join(missing)}.", soft=True))

@@ -8,6 +8,8 @@ from agent.reports.artifacts import Keep, shown
 from agent.reports.document import Block, Heading, Json, Para, Table
 from agent.reports.questions import families, family
 
+NOTHING = 0.005
+"""A share that is written as 0 %: nobody to blame."""
 ORDER = ("true", "false", "unknown", "skipped")
 
 
@@ -31,7 +33,7 @@ def _one_cause(one: Json, victims: Collection[str], *, first: bool) -> list[Bloc
     open_ = f" to {sure['hi']:.2f} (what is known to hold, and what may still hold)" if sure["hi"] > sure["lo"] + 0.005 else ""
     rows.append(("Confidence", f"{sure['lo']:.2f}{open_}"))
     before = ""
-    for c in one["culprits"]:
+    for c in [c for n, c in enumerate(one["culprits"]) if n == 0 or c.get("share") is None or c["share"] >= NOTHING]:
         word = "Happened to" if c["kind"] == "process" and one["id"] in victims else "Culprit"
         share = f", {c['share']:.0%}" if c.get("share") is not None else ""
         detail = f", {c['detail']}" if c.get("detail") else ""

@@ -38,6 +38,14 @@ def test_whom_it_happened_to_is_not_called_the_culprit() -> None:
     assert [row[0] for row in blamed[0].rows[3:]] == ["Culprit", ""]
 
 
+def test_who_has_no_share_in_it_is_not_blamed() -> None:
+    """The few other descriptors of a leak of files, say; the first is named whatever its share."""
+    shares = (0.001, 0.5, 0.001, None)
+    files = [{"kind": "path", "name": f"/{n}", "pid": None, "share": share} for n, share in enumerate(shares)]
+    tables = [b for b in cause(report({**KILL, "culprits": files}), lambda path: None) if isinstance(b, Table)]
+    assert [row[1].split(",")[0] for row in tables[0].rows[3:]] == ["path /0", "path /1", "path /3"]
+
+
 def test_a_further_cause_is_told_by_its_heading_and_shares_its_files() -> None:
     """Files that both were found by are named once."""
     blocks = cause(report(KILL, {**KILL, "id": "b.c", "title": "Another"}), lambda path: None)
