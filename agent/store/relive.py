@@ -22,6 +22,8 @@ class Relived:
         self._handles: dict[tuple[str, Labels], Series] = {}
         self._decoder: Decoder | None = None
         self._known: dict[int, Series] = {}
+        self._entity: dict[int, int] = {}
+        self._entities: dict[Labels, int] = {}
         self._told: dict[tuple[int, ...], Told] = {}
 
     def stretches(
@@ -52,9 +54,9 @@ class Relived:
     def _groups(self, part: Part, since: float) -> Iterator[Stretch]:
         """What came together in the part, behind ``since``."""
         if part.decoder is not self._decoder:  # another file numbers its series anew
-            self._decoder, self._known, self._told = part.decoder, {}, {}
+            self._decoder, self._known, self._told, self._entity = part.decoder, {}, {}, {}
         used: dict[tuple[int, ...], Told] = {}
-        for (_, raw), members in self._together(part).items():
+        for raw, members in self._together(part):
             members.sort(key=itemgetter(0))
             numbers = tuple(map(itemgetter(0), members))
             told = self._told.get(numbers) or Told([self._known[n] for n in numbers], [values[0] for _, values in members])
@@ -65,24 +67,30 @@ class Relived:
             yield Stretch(told, times, columns, bisect_right(times, since), len(times))
         self._told = used if len(self._told) > 4 * len(used) else self._told | used
 
-    def _together(self, part: Part) -> dict[tuple[Labels, bytes], _Members]:
-        """Ids and values by entity and moments."""
-        found: dict[tuple[Labels, bytes], _Members] = {}
+    def _together(self, part: Part) -> Iterator[tuple[bytes, _Members]]:
+        """Ids and values by moments and entity."""
+        found: dict[bytes, dict[int, _Members]] = {}
+        entities = self._entity
         for section in part.sections:
-            (ids, values), k, times = part.decoder.values(section), section.k, section.times.tobytes()
-            for i, number in enumerate(ids):
-                series = self._known.get(number) or self._handle(part.decoder, number)
-                if series is not None:
-                    found.setdefault((series.labels[:1], times), []).append((number, values[i * k : i * k + k]))
-        return found
+            (ids, values), k = part.decoder.values(section), section.k
+            here = found.setdefault(section.times.tobytes(), {})
+            for number, at in zip(ids, range(0, len(values), k), strict=True):
+                entity = entities.get(number)
+                if entity is None:
+                    entity = self._entity_of(part.decoder, number)
+                members = here.get(entity)
+                if members is None:
+                    members = here[entity] = []
+                members.append((number, values[at : at + k]))
+        return ((times, members) for times, here in found.items() for entity, members in here.items() if entity >= 0)
 
-    def _handle(self, decoder: Decoder, number: int) -> Series | None:
+    def _entity_of(self, decoder: Decoder, number: int) -> int:
+        """A number for whom a series is about; -1 if it has no name."""
         key = decoder.names.keys().get(number)
         if key is None:
-            return None
-        handle = self._handles.get(key) or self._handles.setdefault(key, Series(*key))
-        self._known[number] = handle
-        return handle
+            return -1
+        self._known[number] = self._handles.get(key) or self._handles.setdefault(key, Series(*key))
+        return self._entity.setdefault(number, self._entities.setdefault(key[1][:1], len(self._entities)))
 
 
 def _stretches(groups: list[Stretch], lot: list[float]) -> list[Stretch]:
