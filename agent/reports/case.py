@@ -15,14 +15,11 @@ from agent.incidents import answers, tables
 from agent.model import JsonObject, Metric
 from agent.reports import kept, surroundings
 from agent.reports.document import Json
-from agent.reports.history import Progress, last_of, quiet
+from agent.reports.history import Progress, known_until, quiet
 from agent.reports.incident import moment
 from agent.reports.questions import open_questions
 from agent.reports.steps import prevention, resolution
 from agent.store.recording import Recording
-
-SILENT_S = 120.0
-"""An agent that has recorded nothing for this long does not run: how the incident went on is not known."""
 
 
 @dataclass(frozen=True)
@@ -54,7 +51,7 @@ def report(found: JsonObject, sources: Sources, now: float | None = None, progre
     """The whole report, secrets masked."""
     incident, made = found["incident"], time.time() if now is None else now
     onset = moment(incident["since"])
-    known = known_until(sources.recording, incident, made)
+    known = made if incident["closed"] else min(made, max(known_until(sources.recording, made), moment(incident["updated"])))
     window = surroundings.span(onset, moment(incident["closed"]) if incident["closed"] else known, made)
     names = surroundings.series_of(incident, sources.rules)
     charted = surroundings.charted(sources.recording, incident, names, sources.metrics, window, onset, progress)
@@ -81,13 +78,6 @@ def report(found: JsonObject, sources: Sources, now: float | None = None, progre
 
 def _missing(names: Sequence[str], charted: Sequence[Json]) -> list[str]:
     return [name for name in names if all(s["metric"] != name for s in charted)]
-
-
-def known_until(recording: Recording, incident: Json, now: float) -> float:
-    """Until when it is known how an incident went on: now, or, where the agent has stopped, its last reading. What was never
-    recorded tells nothing of that."""
-    last = 0.0 if incident["closed"] else last_of(recording)
-    return max(last, moment(incident["updated"])) if 0.0 < last < now - SILENT_S else now
 
 
 def intervals(found: Json, now: float) -> JsonObject:

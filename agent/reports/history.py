@@ -21,6 +21,8 @@ POINTS = 240
 """Points a line of a chart has at most: more cannot be told apart on paper."""
 _BURNT = re.compile(r"(^|_)cpu(_(busy|user|system))?_seconds_total$")
 """Seconds of processor time; those of any other counter are a share of the time that passed."""
+SILENT_S = 120.0
+"""An agent that has recorded nothing for this long does not run."""
 Key = tuple[str, Labels]
 Progress = Callable[[str], None]
 
@@ -79,10 +81,12 @@ def host_of(recording: Recording) -> str:
     return str(report(files[-1]).about.get("host", "")) if files else ""
 
 
-def last_of(recording: Recording) -> float:
-    """When it was last written to; 0.0 if nothing was."""
+def known_until(recording: Recording, now: float) -> float:
+    """Until when it is known how things went on: ``now``, or, where the agent had stopped, its last reading. What was never
+    recorded tells nothing of that."""
     files = recording.files()
-    return max(report(files[-1]).last, 0.0) if files else 0.0
+    last = report(files[-1]).last if files else now
+    return last if 0.0 < last < now - SILENT_S else now
 
 
 def rates(column: Column) -> Column:

@@ -18,7 +18,7 @@ from agent.reports import kept, shown
 from agent.reports.case import Sources
 from agent.reports.document import Json
 from agent.reports.forecast import trend
-from agent.reports.history import Grid, Progress, figures, grid, growth, quiet, rates
+from agent.reports.history import Grid, Progress, figures, grid, growth, known_until, quiet, rates
 from agent.reports.incident import moment
 from agent.reports.surroundings import spoken
 
@@ -49,7 +49,7 @@ def report(found: JsonObject | None, sources: Sources, period: str, until: float
         "since": when(since),
         "until": when(until),
         "recorded": round(seen.recorded, 4),
-        "incidents": None if found is None else incidents(found["incidents"], since, until),
+        "incidents": None if found is None else incidents(found["incidents"], since, until, known_until(sources.recording, until)),
         "errors": errors(seen),
         "use": use(seen),
         "trends": trends(seen),
@@ -64,13 +64,13 @@ def report(found: JsonObject | None, sources: Sources, period: str, until: float
 # ---------------------------------------------------------------------------------------------- incidents
 
 
-def incidents(known: Sequence[Json], since: float, until: float) -> JsonObject:
-    """Incidents of the period, and how many the period before had."""
+def incidents(known: Sequence[Json], since: float, until: float, told: float) -> JsonObject:
+    """Incidents of the period, and how many the period before had. Of those that are open nothing is known after ``told``."""
     alive = [i for i in known if moment(i["opened"]) <= until and (i["closed"] is None or moment(i["closed"]) > since)]
     opened = [i for i in alive if moment(i["opened"]) > since]
     closed = [i for i in alive if i["closed"] and moment(i["closed"]) <= until]
     before = [i for i in known if 2 * since - until < moment(i["opened"]) <= since]
-    lasted = {i["id"]: _lasted(i, since, until) for i in alive}
+    lasted = {i["id"]: _lasted(_known(i, told), since, until) for i in alive}
     order = ("critical", "warning", "notice")
     worst = sorted(alive, key=lambda i: (order.index(i["worst"]), -lasted[i["id"]], i["id"]))
     causes = Counter(i["cause"] or "unknown" for i in alive)
@@ -81,7 +81,7 @@ def incidents(known: Sequence[Json], since: float, until: float) -> JsonObject:
         "open": len(alive) - len(closed),
         "before": len(before),
         "by_severity": dict(Counter(i["worst"] for i in alive)),
-        "suffered_s": round(_covered((i for i in alive if i["worst"] in SUFFERED), since, until), 1),
+        "suffered_s": round(_covered((_known(i, told) for i in alive if i["worst"] in SUFFERED), since, until), 1),
         "noticed_s": _median(moment(i["opened"]) - moment(i["since"]) for i in opened),
         "closed_s": _median(moment(i["closed"]) - moment(i["opened"]) for i in closed),
         "causes": [{"cause": c, "count": n, "lasted_s": round(spent[c], 1)} for c, n in causes.most_common(TOP)],
@@ -92,6 +92,11 @@ def incidents(known: Sequence[Json], since: float, until: float) -> JsonObject:
 def actions(runs: Iterable[Json], since: float, until: float) -> JsonObject:
     """How many runs of playbooks of the period stand how."""
     return dict(Counter(r["phase"] for r in runs if since < moment(r["created"]) <= until))
+
+
+def _known(i: Json, told: float) -> Json:
+    """One that nobody tends any more is taken to end with what was last known of it."""
+    return i if i["closed"] else {**i, "closed": when(max(told, moment(i["updated"])))}
 
 
 def _span(i: Json, since: float, until: float) -> tuple[float, float]:

@@ -35,7 +35,8 @@ def _calm(r: Json) -> str:
 
 def _health(r: Json) -> list[Block]:
     rows = [*(_well(r) if r["incidents"] else ()), ("Reboots", str(max(0, r["agent"]["boots_seen"] - 1)))]
-    rows += [("Recorded", f"{100 * r['recorded']:.0f} % of the time")]
+    share = "less than 1" if 0.0 < r["recorded"] < 0.01 else f"{100 * r['recorded']:.0f}"
+    rows += [("Recorded", f"{share} % of the time")]
     made: list[Block] = [Heading("Health"), Table(("", ""), tuple(rows))]
     if r["recorded"] < FULLY:
         made.append(Para("Where nothing was recorded nothing is known: figures and charts hold for the rest.", soft=True))
@@ -49,7 +50,7 @@ def _well(r: Json) -> list[tuple[str, str]]:
     calm = 1.0 - i["suffered_s"] / whole
     severities = ", ".join(f"{n} {word}" for word, n in sorted(i["by_severity"].items())) or "none"
     return [
-        ("Time without an open incident", f"{100 * calm:.1f} %" if r["recorded"] or i["suffered_s"] else "unknown"),
+        ("Time without an open incident", _calm_share(r, calm)),
         ("Incidents opened", f"{i['opened']} (the {r['period']} before: {i['before']})"),
         ("Of all, by severity", severities),
         ("Closed, still open", f"{i['closed']}, {i['open']}"),
@@ -57,6 +58,13 @@ def _well(r: Json) -> list[tuple[str, str]]:
         ("Time to end, median", _seconds(i["closed_s"])),
         ("Playbooks", ", ".join(f"{n} {phase}" for phase, n in sorted(r["actions"].items())) or "none ran or was refused"),
     ]
+
+
+def _calm_share(r: Json, calm: float) -> str:
+    if r["recorded"] >= FULLY:
+        return f"{100 * calm:.1f} %"
+    known = r["recorded"] or r["incidents"]["suffered_s"]
+    return f"at most {100 * calm:.1f} %: not all of it was watched" if known else "unknown"
 
 
 def _seconds(value: float | None) -> str:
@@ -85,7 +93,8 @@ def _top(r: Json) -> list[Block]:
 
 def _errors(r: Json) -> list[Block]:
     if not r["errors"]:
-        known = "None of the counters of trouble grew." if r["recorded"] else "Nothing was recorded."
+        quiet = "None of the counters of trouble grew" + ("." if r["recorded"] >= FULLY else " in what was recorded.")
+        known = quiet if r["recorded"] else "Nothing was recorded."
         return [Heading("Error rates"), Para(known)]
     rows = tuple((e["what"], e["name"], f"{e['count']:,}", amount(e["per_day"], "")) for e in r["errors"])
     return [Heading("Error rates"), Table(("what", "of", "count", "a day"), rows, frozenset({2, 3}))]

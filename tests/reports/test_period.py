@@ -12,7 +12,7 @@ from agent.model import Labels, Severity, labels
 from agent.reports import html, markdown, period, period_document, shown
 from agent.reports.history import Grid
 from agent.reports.incident import duration
-from tests.reports.worlds import CASE, START, course, record, sources, state
+from tests.reports.worlds import CASE, OPENED, START, course, record, sources, state
 
 DAY = 86400.0
 ROOT, DATA = labels(mountpoint="/"), labels(mountpoint="/data")
@@ -149,6 +149,17 @@ def test_an_hour_that_was_watched_is_no_calm_day(tmp_path: Path) -> None:
         "no trouble seen",
         "no trouble",
     ]
+
+
+def test_an_agent_that_stopped_is_not_taken_for_an_incident_that_goes_on(tmp_path: Path) -> None:
+    """An open incident lasted up to the last reading; of calm no more is claimed than was watched."""
+    left = state(replace(CASE, closed=None, phase="diagnosed", ending="", updated=OPENED), run=False)
+    told = period.report(period.of_state(left), sources(record(tmp_path, course(700, 10, _load))), "day", START + 80000)
+    assert told["incidents"]["top"][0]["lasted_s"] == told["incidents"]["suffered_s"] == 100.0
+    page = markdown.markdown(period_document.document({**told, "recorded": 0.004}))
+    assert "| Time without an open incident | at most 99.9 %: not all of it was watched |" in page
+    assert "None of the counters of trouble grew in what was recorded." in page
+    assert "| Recorded | less than 1 % of the time |" in page
 
 
 def _load(at: float) -> dict[tuple[str, Labels], float]:
