@@ -27,7 +27,7 @@ from agent.host.clock import Clock, SystemClock
 from agent.host.lane import Lane, Runner
 from agent.host.tools import ProbeTools
 from agent.investigate import Investigator, Limits, Progress
-from agent.model import Collector, Item, JsonObject, Target
+from agent.model import Collector, JsonObject, Target
 from agent.store.ring import Ring
 from agent.store.shelf import Shelf
 from agent.watch import Watch
@@ -281,7 +281,7 @@ def build(
     rules = plugins.rules_or_raise(found, config, cache)
     if not burst:
         cache.keep()
-    watch = Watch(collectors, _sink(ring), clock, lane, BURST_PERIOD_S)
+    watch = Watch(collectors, ring.add, clock, lane, BURST_PERIOD_S)
     investigator = Investigator(rules, found.probes, plugins.probe_settings(found, config), clock)
     investigator.note = lambda look: ring.add(ring.now, [look])
     agent = Agent(config, clock, ring, watch, collectors, found, rules, investigator, lane, burst)
@@ -296,7 +296,3 @@ def check_plugins(config: Config) -> None:
     plugins.probe_settings(found, config)
     plugins.heavy_mode(config)
     plugins.rules_or_raise(found, config)
-
-
-def _sink(ring: Ring) -> Callable[[float, Iterable[Item]], None]:
-    return ring.add

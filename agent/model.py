@@ -113,7 +113,7 @@ class Column(NamedTuple):
 class Still(NamedTuple):
     """A series of one finite value all over a window: how many samples, the times of the first and the last, and the value."""
 
-    count: int
+    count: int  # type: ignore[assignment]  # nobody counts in it as in a tuple
     first: float
     last: float
     value: float

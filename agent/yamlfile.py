@@ -9,7 +9,6 @@ Share (units).
 from __future__ import annotations
 
 import dataclasses
-import difflib
 import types
 from collections.abc import Callable, Collection, Iterable, Mapping
 from enum import Enum
@@ -62,6 +61,8 @@ class Text(str):
 
 def did_you_mean(word: str, known: Iterable[str]) -> str:
     """``did you mean 'x'?`` or nothing."""
+    import difflib  # needed only when something is wrong
+
     near = difflib.get_close_matches(word, list(known), n=1, cutoff=0.6)
     return f"did you mean '{near[0]}'?" if near else ""
 

@@ -117,14 +117,8 @@ def plan(batch: Batch, ledger: Ledger, book: Mapping[str, tuple[Address, ...]], 
         names = {a.name for item in items for name in item.to for a in book.get(name, ())}
         names |= ledger.told.get(group, {}).keys() & addresses.keys()
         for name in sorted(names):
-            desk = _Desk(
-                group,
-                addresses[name],
-                ledger.known(group, name),
-                ledger.last.get((group, name)),
-                ledger.rows.get((group, name)),
-                items,
-            )
+            key = (group, name)
+            desk = _Desk(group, addresses[name], ledger.known(*key), ledger.last.get(key), ledger.rows.get(key), items)
             _decide(desk, ledger, at, made)
     _forget(batch, ledger, addresses, at, made)
     return made
