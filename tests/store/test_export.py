@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
@@ -43,9 +44,40 @@ def test_names_are_replaced_everywhere_by_the_same_stand_in(tmp_path: Path) -> N
     known = dict(ticks[0][2][0].series.labels)
     (event,) = [e for _, events, _ in ticks for e in events]
     assert (known["pid"], known["comm"][:5], known["user"][:5]) == ("7", "comm-", "user-")
-    assert event.text == f'{{"says": "{known["comm"]} of {known["user"]} waits; secretdaemon does not"}}'
+    assert json.loads(event.text) == {"says": f"{known['comm']} of {known['user']} waits; secretdaemon does not"}
     assert event.fields == {"process": known["comm"]}
     assert report(str(path)).about["host"] == "redacted"
+
+
+def test_a_name_is_replaced_although_it_stands_in_no_label_or_in_one_only_later(tmp_path: Path) -> None:
+    """A short-lived process has no series of its own; what was said comes before the names of its record."""
+    ring = Ring()
+    recorder = Recorder(str(tmp_path / "all"), ring, {})
+    target = {"kind": "process", "name": "trainer", "user": "alice", "unit": "train.service", "cgroup": None}
+    body = {
+        "target": target,
+        "diagnosis": {"file": "/srv/trainer/main.py", "says": "trainer of alice", "answers": {"name": "alice"}},
+    }
+    ring.add(
+        START + 1,
+        [
+            Event(START + 1, "process_started", labels(pid=8), "secret-tool", {"ppid": 7.0}),
+            Event(START + 1, "diagnosis", labels(pid=7), json.dumps(body), {"by": "secret-tool"}),
+            Event(START + 1, "kernel", labels(), "Xid 79, name=ghost", {"process": "ghost"}),
+            Sample(Series("process_info", labels(pid=7, comm="trainer", user="alice", job="7")), 1.0),
+        ],
+    )
+    recorder.write(recorder.gather(START + 1))
+    path = tmp_path / "part.rec"
+    export(Recording(str(tmp_path / "all")), str(path), 0, 2 * START, redact=True)
+    (found,) = Recording(str(path)).ticks(0, 2 * START)
+    started, told, kernel = found[1]
+    said = json.loads(told.text)
+    assert not [e for e in found[1] for name in ("secret-tool", "train.service", "ghost") if name in e.text + str(e.fields)]
+    assert (said["target"]["user"], said["target"]["name"]) == (dict(found[2][0].series.labels)["user"], said["target"]["name"])
+    assert said["diagnosis"]["says"] == f"{said['target']['name']} of {said['target']['user']}"
+    assert (said["diagnosis"]["file"], said["diagnosis"]["answers"]) == ("/srv/trainer/main.py", {"name": "alice"})
+    assert (started.text, kernel.text) == (told.fields["by"], f"Xid 79, name={kernel.fields['process']}")
 
 
 def test_another_export_has_other_stand_ins() -> None:
