@@ -14,29 +14,16 @@ import sqlite3
 import tempfile
 import time
 from collections import Counter
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 from _alert_parts import EACH_ALONE, Server, alerting, incident, save, state_of, webhook
+from _forked import forked
 
 from agent.alerts import courier
 from agent.incidents import tables
 
 MOST_OPEN = 60
-
-
-def forked(work: Callable[[], None]) -> int:
-    """Run ``work`` in a process of its own; its pid."""
-    pid = os.fork()
-    if pid:
-        return pid
-    try:
-        work()
-    except BaseException:
-        logging.exception("a part of the bench failed")
-        os._exit(1)
-    os._exit(0)
 
 
 def kills(count: int, seed: int) -> dict[str, Any]:

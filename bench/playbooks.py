@@ -26,6 +26,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar
 
+from _forked import forked
+
 from agent.host.keyfile import Keyring
 from agent.host.reach import Action, Class, Reach
 from agent.model import JsonObject, Target, labels
@@ -218,19 +220,6 @@ def _cut_at_records(cut: Callable[[], None]) -> None:
         write(fd, raw[len(raw) // 2 :])
 
     audit._write = torn
-
-
-def forked(work: Callable[[], None]) -> int:
-    """Run ``work`` in a process of its own; its pid."""
-    pid = os.fork()
-    if pid:
-        return pid
-    try:
-        work()
-    except BaseException:
-        logging.exception("a life ended badly")
-        os._exit(1)
-    os._exit(0)
 
 
 def at_random(folder: str, count: int, chance: random.Random) -> int:
