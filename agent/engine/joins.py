@@ -99,8 +99,8 @@ class Fold:
     """An aggregator: ``lead`` is the series that is walked, ``used`` every label its expression reads.
 
     Labels in ``bound`` that the instance has are held fast; a ``pid`` ranges over the instance's own process tree. With
-    ``others`` only the GPU is held fast and the instance's own processes are left out; with ``strangers`` also those that
-    belong to the same owner, or to nobody known.
+    ``others`` only the GPU is held fast and the instance's own processes are left out; with ``strangers`` those that belong to
+    the same owner, or to nobody known: one launcher may start the programs of several.
     """
 
     text: str
@@ -123,12 +123,12 @@ def folded(fold: Fold) -> Run:
 
     def run(context: Context) -> AnswerValue:
         members = _members(fold, context)
-        if fold.others:
-            own = _own(context.instance)
-            members = [m for m in members if m[2] not in own]
         if fold.strangers:
             mine = owner(context.round, context.instance.labels.get("pid", ""))
             members = [m for m in members if mine and (owner(context.round, m[2] or "") or mine) != mine]
+        elif fold.others:
+            own = _own(context.instance)
+            members = [m for m in members if m[2] not in own]
         value, culprits = _reduce(fold, members)
         context.blame(culprits[:MOST_CULPRITS])
         return context.note(fold.text, value, fold.unit, fold.lead.name, fold.lead.fixed)

@@ -198,6 +198,8 @@ def test_an_owner_is_what_either_account_of_a_process_knows() -> None:
     columns |= {("share", labels(uuid="g", pid=p)): f"0.{p}*60" for p in (1, 3)}
     me = Instance({"uuid": "g", "pid": "1"}, frozenset({"1"}))
     assert evaluate("max_of_strangers(share)", FakeView.of(columns), scope, me).value == pytest.approx(0.3)
+    launched = Instance({"uuid": "g", "pid": "1"}, frozenset({"1", "3"}))
+    assert evaluate("max_of_strangers(share)", FakeView.of(columns), scope, launched).value == pytest.approx(0.3)
 
 
 def test_strangers_belong_to_another_owner() -> None:
