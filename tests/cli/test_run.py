@@ -51,7 +51,7 @@ class Broken:
 
     error: Exception = AgentError("another agent answers", help="stop it first")
 
-    def __init__(self, config: object, *, insecure: bool = False) -> None:
+    def __init__(self, config: object, *, listen: str | None = None, insecure: bool = False) -> None:
         self.insecure = insecure
 
     async def run(self) -> None:
