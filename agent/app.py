@@ -138,6 +138,7 @@ class Agent:
         self._asked += 1
         asker = f"diagnosis-{self._asked}"
         try:
+            apart = self._apart(request.pid) if symptom and request.pid is not None else frozenset[int]()
             target, members = await self._members(request, lane)
             tools, trouble = await lane.run(lambda: self._tools(request), LOOKUP_S)
             self.pin(members.roots, asker)
@@ -145,7 +146,7 @@ class Agent:
             walked: list[Scope] = []
 
             def scope() -> Scope:
-                walked.append(self._scope(request, target, members.now()))
+                walked.append(self._scope(request, target, tuple(pid for pid in members.now() if pid not in apart)))
                 return walked[-1]
 
             async with self._sampling(), members.kept(self.clock):
@@ -228,6 +229,11 @@ class Agent:
             return one, targets.Members(users, await lane.run(lambda: targets.roots(users), LOOKUP_S), lane)
         return Target("host", socket.gethostname()), targets.Members((), (), lane, self.pids)
 
+    def _apart(self, pid: int) -> frozenset[int]:
+        """Processes that are judged as others' trees: what a launcher started has symptoms, and is looked into, by itself."""
+        subjects = {int(known["pid"]): known["subject"] for kept in self.ring.live("process_info") if (known := dict(kept.labels))}
+        return frozenset(other for other, subject in subjects.items() if subject != subjects.get(pid, subject))
+
     def _scope(self, request: Request, target: Target, members: tuple[int, ...]) -> Scope:
         onsets: Onsets = {key: s.onset for key, s in self.judged.symptoms.items()}
         return Scope(target, members, self.rules.named(request.trees), onsets)
@@ -287,12 +293,3 @@ def build(
     agent = Agent(config, clock, ring, watch, collectors, found, rules, investigator, lane, burst)
     agent.use_tables()
     return agent
-
-
-def check_plugins(config: Config) -> None:
-    """Everything a start would refuse, without starting: plug-in settings and rules."""
-    found = plugins.installed()
-    plugins.make_collectors(found, config)
-    plugins.probe_settings(found, config)
-    plugins.heavy_mode(config)
-    plugins.rules_or_raise(found, config)

@@ -205,3 +205,12 @@ def _refuse(problems: list[Problem]) -> None:
         wrong = Problems(problems)
         wrong.exit_code = ConfigError.exit_code
         raise wrong
+
+
+def check(config: Config) -> None:
+    """Everything a start would refuse, without starting: plug-in settings and rules."""
+    found = installed()
+    make_collectors(found, config)
+    probe_settings(found, config)
+    heavy_mode(config)
+    rules_or_raise(found, config)

@@ -12,12 +12,14 @@ from typing import Any
 
 import pytest
 
-from agent import app, collectors, registry
+from agent import app, collectors, plugins, registry
 from agent.app import Agent, Request
 from agent.config import Config, parse_config
+from agent.engine import looks
 from agent.errors import AgentError, Unavailable, UsageError
 from agent.host.lane import InlineLane
 from agent.model import Event, JsonObject, Sample, Series, labels
+from agent.store.ring import Tap
 from tests.fakes.clock import FakeClock
 from tests.fakes.gpusim import Host
 
@@ -67,9 +69,9 @@ def child() -> Iterator[subprocess.Popen[bytes]]:
     made.wait()
 
 
-async def diagnosed(agent: Agent, request: Request, said: Any = lambda text: None) -> JsonObject:
+async def diagnosed(agent: Agent, request: Request, said: Any = lambda text: None, symptom: str = "") -> JsonObject:
     """A diagnosis while the fake clock runs."""
-    task = asyncio.get_running_loop().create_task(agent.diagnose(request, said))
+    task = asyncio.get_running_loop().create_task(agent.diagnose(request, said, symptom=symptom))
     assert isinstance(agent.clock, FakeClock)
     for _ in range(100):
         if task.done():
@@ -100,6 +102,23 @@ async def test_the_target_has_series_of_its_own_while_it_is_looked_at_and_not_lo
     with pytest.raises(UsageError):
         await diagnosed(agent, Request(unit="none.service"))
     assert pinned[-1] == ((), "diagnosis-2")
+
+
+async def test_what_a_launcher_started_is_looked_into_by_itself(agent: Agent, child: subprocess.Popen[bytes]) -> None:
+    """A symptom of the launcher is not proven by what a program of its own does; who asks about it asks about all of them."""
+
+    def known(pid: int, subject: int) -> Sample:
+        text = dict.fromkeys(("cgroup", "comm", "container", "job", "unit", "user"), "")
+        return Sample(Series("process_info", labels(pid=pid, subject=subject, **text)), 1.0)
+
+    tap = agent.ring.tap = Tap()
+    agent.ring.add(agent.ring.now, [known(os.getpid(), os.getpid()), known(child.pid, child.pid)])
+    request = Request(pid=os.getpid(), for_s=1.0)
+    for symptom, seen in (("looked", False), ("", True)):
+        await diagnosed(agent, request, symptom=symptom)
+        asked = [said[0] for event in tap.events if event.kind == looks.TOLD and (said := looks.read(event))]
+        assert (child.pid in asked[-1].pids) is seen
+        assert os.getpid() in asked[-1].pids
 
 
 async def test_a_host_is_diagnosed_through_its_subjects(agent: Agent) -> None:
@@ -247,11 +266,11 @@ async def test_whoever_is_on_a_gpu_is_a_subject(
 
 def test_checking_the_plugins_refuses_what_a_start_would_refuse(tmp_path: Path) -> None:
     """And nothing more."""
-    app.check_plugins(configured(tmp_path))
+    plugins.check(configured(tmp_path))
     with pytest.raises(AgentError, match="unknown name 'pispy' under probes"):
-        app.check_plugins(configured(tmp_path, "probes: {pispy: {}}\n"))
+        plugins.check(configured(tmp_path, "probes: {pispy: {}}\n"))
     with pytest.raises(AgentError, match="mode 'always' is not one of ask, auto, off"):
-        app.check_plugins(configured(tmp_path, "probes: {memray: {mode: always}}\n"))
+        plugins.check(configured(tmp_path, "probes: {memray: {mode: always}}\n"))
 
 
 def test_the_kernel_log_calls_gpus_as_nvml_does(tmp_path: Path) -> None:

@@ -25,11 +25,11 @@ def command() -> None:
 @click.pass_context
 def check(ctx: click.Context, path: str | None, as_json: bool) -> None:
     """Read the configuration (or PATH) exactly as a start would; all mistakes at once, exit code 2 if there are any."""
-    from agent import app
+    from agent import plugins
     from agent.web.server import parse_listen
 
     config = configuration.load(path or ctx.obj["config"])
-    app.check_plugins(config)
+    plugins.check(config)
     parse_listen(config.listen, insecure=True)  # a start may be told that it is meant
     if as_json:
         print_json({"schema": "anfl.config-check/1", "path": config.path or None, "ok": True})
