@@ -91,9 +91,10 @@ def _with_diagnosis(socket: str, told: Told) -> Told:
 
 
 def _texts(cause: str) -> list[str]:
-    """The shipped rule files that can name a cause."""
+    """The shipped rule files that can name a cause, or suspect this very one."""
     texts = [path.read_text("utf-8") for path in sorted(data.folder("rules").glob("*.yaml"))]
-    return [text for text in texts if re.search(rf"^  {re.escape(cause)}:", text, re.MULTILINE)]
+    known = re.compile(r"^  {0}:|^  suspicion: \[(?:.*, )?{0}[,\]]".format(re.escape(cause)), re.MULTILINE)
+    return [text for text in texts if known.search(text)]
 
 
 def _socket_of(config: str) -> str:

@@ -11,6 +11,8 @@ from agent.drill.watchman import _with_receiver, patience
 def test_an_agent_has_its_tree_s_own_time_the_drill_down_and_twenty_seconds() -> None:
     """A topic may have several trees; one that fires at once leaves the drill-down and what telling takes."""
     assert patience("gpu.missing") == 10 + 15 + 20
+    assert patience("gpu.pcie-degraded") == 60 + 10 + 15 + 20, "only its fast path fires for it"
+    assert patience("memory.oom-killed") == 10 + 15 + 20
     assert patience("memory.python-leak") == 120 + 10 + 15 + 20
     assert patience("site.own-cause") == 45
 
