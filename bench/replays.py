@@ -16,6 +16,7 @@ import asyncio
 import contextlib
 import json
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
@@ -186,6 +187,7 @@ def main() -> int:
     what.add_argument("--replay-only", action="store_true")
     parser.add_argument("--json", type=Path)
     args = parser.parse_args()
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # the agent and the fault must not outlive it
     with contextlib.ExitStack() as stack:
         keep = args.keep or Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="anfl-bench-")))
         keep.mkdir(parents=True, exist_ok=True)
