@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import signal
 import time
 from pathlib import Path
 
@@ -68,6 +69,7 @@ def command(
         raise UsageError("only a running agent records", help="add --mode daemon")
     progress = Progress()
     progress(f"{len(chosen)} cases, {runs} run{'s' if runs > 1 else ''} each, first variant {first} (repeat with --seed {first})")
+    signal.signal(signal.SIGTERM, lambda *_: signal.raise_signal(signal.SIGINT))  # no fault, and no agent, outlives its drill
     diagnose = oneshot.diagnose
     report = asyncio.run(
         runner.run_drills(
