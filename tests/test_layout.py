@@ -24,7 +24,6 @@ ELSEWHERE = {
     "cli/audit.py": ("cli/test_playbooks.py", "a word about playbooks"),
     "cli/deny.py": ("cli/test_playbooks.py", "a word about a playbook"),
     "cli/doctor.py": ("reports/test_doctor.py", "it prints the checks"),
-    "cli/drill.py": ("drill/test_runner.py", "it prints the runner's report"),
     "cli/files.py": ("cli/test_cli.py", "it prints what agent/data.py finds"),
     "cli/pause.py": ("cli/test_playbooks.py", "a word about playbooks"),
     "drill/patient.py": ("drill/test_runner.py", "a patient is started and ended by a run"),

@@ -5,7 +5,9 @@ from __future__ import annotations
 import asyncio
 import signal
 import time
+from collections.abc import Coroutine
 from pathlib import Path
+from typing import Any, TypeVar
 
 import click
 
@@ -14,6 +16,7 @@ from agent.cli._output import Progress, print_json
 from agent.errors import UsageError
 
 DAY_S = 86400
+T = TypeVar("T")
 
 
 @click.command("drill")
@@ -69,9 +72,8 @@ def command(
         raise UsageError("only a running agent records", help="add --mode daemon")
     progress = Progress()
     progress(f"{len(chosen)} cases, {runs} run{'s' if runs > 1 else ''} each, first variant {first} (repeat with --seed {first})")
-    signal.signal(signal.SIGTERM, lambda *_: signal.raise_signal(signal.SIGINT))  # no fault, and no agent, outlives its drill
     diagnose = oneshot.diagnose
-    report = asyncio.run(
+    report = _until_terminated(
         runner.run_drills(
             chosen,
             diagnose=diagnose,
@@ -102,3 +104,18 @@ def command(
     )
     click.echo(f"{summary['passed']} passed, {summary['failed'] + summary['broken']} failed")
     return report.exit_code
+
+
+def _until_terminated(held: Coroutine[Any, Any, T]) -> T:
+    """What was held; SIGTERM ends it in order, as Ctrl-C does: no fault, and no agent, outlives its drill."""
+
+    async def run() -> T:
+        task = asyncio.current_task()
+        assert task is not None
+        asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, task.cancel)
+        return await held
+
+    try:
+        return asyncio.run(run())
+    except asyncio.CancelledError:
+        raise KeyboardInterrupt from None
