@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any
 
-from agent.engine.impact import of_causes, union
+from agent.engine.impact import neighbours, of_causes, union, without
 from agent.engine.incident import Incident, Key
 from agent.engine.incidentbook import Book, Draft, Step
 from agent.engine.incidents import close, phase_of, severity_of
@@ -101,7 +101,8 @@ def _explain(
         draft.note(known, "looked again", f"the root cause stays {old['id']}: this look could not check it", who)
         return
     after = replace(known, causes=tuple(causes), leads_to=leads(root["id"]))
-    after = replace(after, impact=union(known.impact, of_causes(causes, victims)))
+    blamed = neighbours(root, known.complaints, victims)
+    after = replace(after, impact=without(union(known.impact, of_causes(causes, victims)), blamed), blamed=tuple(sorted(blamed)))
     after = replace(after, title=title_of(after), severity=severity_of(after))
     after = replace(after, worst=max(after.worst, after.severity))
     if not after.firing:
@@ -187,6 +188,7 @@ def _blamed(cause: JsonObject) -> set[tuple[Any, ...]]:
 def _join(draft: Draft, first: Incident, second: Incident, explained: Incident) -> None:
     """The second one ends in the first, which takes over all that it has, and the root cause unless it knows that one already."""
     speaks = explained if _news(first, explained) else first
+    blamed = {*first.blamed, *second.blamed} - {cause["target"].get("pid") for cause in (first.root, second.root) if cause}
     joined = replace(
         first,
         complaints=(*first.complaints, *second.active),
@@ -197,7 +199,8 @@ def _join(draft: Draft, first: Incident, second: Incident, explained: Incident) 
         leads_to=speaks.leads_to,
         looked=explained.looked,
         since=min(first.since, second.since),
-        impact=union(first.impact, second.impact),
+        impact=without(union(first.impact, second.impact), blamed),
+        blamed=tuple(sorted(blamed)),
         acknowledged=first.acknowledged or second.acknowledged,
         acknowledged_at=first.acknowledged_at or second.acknowledged_at,
         assigned=first.assigned or second.assigned,

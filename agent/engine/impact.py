@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 from agent.engine.entities import Entities
-from agent.engine.incident import Affected, Impact
+from agent.engine.incident import Affected, Complaint, Impact
 from agent.model import Labels
 
 MOST = 32
@@ -48,6 +49,38 @@ def union(a: Impact, b: Impact) -> Impact:
         containers=_each(a.containers, b.containers),
         jobs=_each(a.jobs, b.jobs),
         more=max(a.more, b.more, found.more),
+    )
+
+
+def neighbours(root: Mapping[str, Any], complaints: Iterable[Complaint], victims: frozenset[str] = frozenset()) -> frozenset[int]:
+    """Pids of the processes that a root cause blames for what another one suffers, with the trees known of them, unless the
+    sufferer is of such a tree. Nobody where a GPU or the host suffers with all that is on it, or they are its ``victims``."""
+    target = root["target"]
+    if root["id"] in victims or target["kind"] != "process":
+        return frozenset()
+    blamed = {c["pid"] for c in root["culprits"] if c["kind"] == "process" and c.get("pid")} - {target.get("pid")}
+    trees = [{int(pid) for pid in c.place.pids if pid.isdecimal()} for c in complaints if "pid" in c.place.labels]
+    return frozenset(blamed.union(*(tree for tree in trees if tree & blamed and target.get("pid") not in tree)))
+
+
+def without(impact: Impact, pids: Collection[int]) -> Impact:
+    """Less some processes, and less the users, units, containers and jobs that were there for their sake alone."""
+    left = [p for p in impact.processes if p.pid not in pids]
+    if len(left) == len(impact.processes):
+        return impact
+    lost, found = _impact([p for p in impact.processes if p.pid in pids], ()), _impact(left, ())
+
+    def still(name: str) -> tuple[str, ...]:
+        own, theirs = getattr(found, name), getattr(lost, name)
+        return tuple(text for text in getattr(impact, name) if text in own or text not in theirs)
+
+    return replace(
+        impact,
+        processes=found.processes,
+        users=still("users"),
+        units=still("units"),
+        containers=still("containers"),
+        jobs=still("jobs"),
     )
 
 

@@ -104,6 +104,7 @@ class Incident:
     ``severity`` is the worst of what is active (of what last was, once over), ``worst`` the worst ever. ``looked`` is when the
     search for the cause last ended; ``causes[0]`` is the root cause. ``episode`` counts openings, ``returns`` holds the times it
     came back; ``calm`` counts seconds known quiet while it flaps. ``leads_to`` are causes the root may bring about.
+    ``blamed`` are pids the root cause blames for what others suffer: they are no part of the impact.
     ``plea`` is what people are asked to do about it now, ``plea_link`` where they can answer; ``pleas`` counts how often they
     were asked anything.
     """
@@ -131,6 +132,7 @@ class Incident:
     not_checked: tuple[JsonObject, ...] = ()
     leads_to: tuple[str, ...] = ()
     impact: Impact = field(default_factory=Impact)
+    blamed: tuple[int, ...] = ()
     acknowledged: str = ""
     acknowledged_at: float | None = None
     assigned: str = ""

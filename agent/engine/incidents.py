@@ -15,7 +15,7 @@ from dataclasses import replace
 from typing import Any
 
 from agent.engine.graph import Place
-from agent.engine.impact import union
+from agent.engine.impact import union, without
 from agent.engine.incident import Complaint, Ending, Incident, Key, Phase
 from agent.engine.incidentbook import RELAPSE_S, Book, Draft, Seen, Standing, Step
 from agent.engine.naming import name_of, sentence, title_of
@@ -75,7 +75,7 @@ def _fires(draft: Draft, seen: Seen) -> None:
         incident,
         complaints=_bounded((*before, new)),
         since=min(incident.since, new.onset),
-        impact=union(incident.impact, seen.impact),
+        impact=without(union(incident.impact, seen.impact), incident.blamed),
     )
     if len(incident.complaints) > 1 or incident.id not in draft.fresh:  # else the opening says it
         draft.note(incident, "back" if back else "symptom", sentence(new))

@@ -8,7 +8,7 @@ import pytest
 
 from agent.engine.attribution import diagnosed, led_to, not_diagnosed
 from agent.engine.graph import Place
-from agent.engine.incident import Key
+from agent.engine.incident import Affected, Impact, Key
 from agent.model import JsonObject, Severity, labels
 from tests.fakes.life import Life, process
 from tests.fakes.rules import rule_set
@@ -200,3 +200,29 @@ causes:
     rules = rule_set(tree)
     assert led_to(rules, "t.a") == ("t.b", "t.c")
     assert led_to(rules, "t.c") == led_to(rules, "unknown") == ()
+
+
+def test_a_noisy_neighbour_is_not_among_those_concerned() -> None:
+    """Not though one launcher started both, nor when it is slow itself later on: impact is who suffers."""
+    life, both = Life(), Place(labels(pid=7), {"pid": "7"}, frozenset({"7", "20"}))
+    server, batch = Affected(7, "serve", "ada"), Affected(20, "batch", "bob")
+    life.fires("latency", both, impact=Impact((server, batch), users=("ada", "bob")))
+    noisy = cause("latency.cpu-saturated", symptoms=["latency"], culprits=[{"kind": "process", "name": "batch", "pid": 20}])
+    look(life, diagnosis(noisy), ("latency", both.key))
+    assert life.one().impact == Impact((server,), users=("ada",))
+    life.fires("throughput", both, impact=Impact((server, batch), users=("ada", "bob")))
+    assert [p.pid for p in life.one().impact.processes] == [7]
+    assert life.one().impact.users == ("ada",)
+
+
+def test_what_two_suffer_from_is_no_third_sufferer() -> None:
+    """Two incidents that are one know the same neighbour; each had somebody else concerned."""
+    life = Life()
+    noisy = [{"kind": "process", "name": "batch", "pid": 20}]
+    life.fires("latency", process(7), impact=Impact((Affected(7),)))
+    life.fires("latency", process(9), impact=Impact((Affected(9), Affected(20))))
+    for pid in (9, 7):
+        found = cause("latency.cpu-saturated", pid=pid, symptoms=[], culprits=noisy)
+        look(life, diagnosis(found), ("latency", labels(pid=pid)))
+    assert [p.pid for p in life.one().impact.processes] == [7, 9]
+    assert life.one().blamed == (20,)

@@ -13,6 +13,7 @@ from agent.engine.incidents import judged
 from agent.model import Labels, Severity, labels
 
 ROUND_S = 5.0
+NOBODY = Impact()
 
 
 def process(pid: int, unit: str = "", comm: str = "python3") -> Place:
@@ -42,12 +43,19 @@ class Life:
         self.now += ROUND_S
         self.take(judged(self.book, self.now, seen, self.standing, quiet))
 
-    def fires(self, tree: str, place: Place, severity: Severity = Severity.WARNING, start: float | None = None) -> None:
-        """A symptom begins."""
+    def fires(
+        self,
+        tree: str,
+        place: Place,
+        severity: Severity = Severity.WARNING,
+        start: float | None = None,
+        impact: Impact = NOBODY,
+    ) -> None:
+        """A symptom begins, of which the judge knows whom it concerns."""
         self.standing[tree, place.key] = Standing()
         change = Transition(self.now, tree, place.key, "firing", self.now - 60, severity)
         complaint = Complaint(tree, place.key, severity, self.now - 60, self.now, "too much", place, start)
-        self.round(Seen(change, complaint, Impact()))
+        self.round(Seen(change, complaint, impact))
 
     def ends(self, tree: str, key: Labels, to: Any = "resolved") -> None:
         """A symptom is over."""
