@@ -11,6 +11,9 @@ from agent.engine.rounds import AnswerValue, Instance, Result, Round, Term
 from agent.model import Culprit, Labels
 
 _STEPS = ("B", "KiB", "MiB", "GiB", "TiB")
+_SIGNS = {"hertz": "Hz", "joules": "J", "watts": "W", "celsius": "°C"}
+_PREFIXES = {"hertz": ("", "k", "M", "G", "T"), "joules": ("", "k", "M", "G", "T")}
+"""Units whose figures are too large to read as they are; boards' watts are told in watts, as vendors do."""
 _KINDS = {
     "pid": "process",
     "nvswitch": "device",
@@ -31,11 +34,13 @@ _KINDS = {
 
 _LISTS = re.compile(r"'([^'|]*\|[^'|]*\|[^'|]*\|[^'|]*\|[^']*)'")
 """Five names and more in one pattern of labels."""
+_SHARE = re.compile(r"\s*[<>=!]=?\s*[\d.]+\s*%")
+"""What follows a plain number that is compared with a share: seconds per second, say."""
 _GROUPS = {"(", "and(", "or(", "not("}
 
 
 def figure(value: AnswerValue, unit: str = "") -> str:
-    """``3.1 MiB/s``, ``93 %``, ``2 m 5 s``, ``12.4``; None is ``unknown``."""
+    """``3.1 MiB/s``, ``93 %``, ``2.1 min``, ``1.98 GHz``, ``0.2/s``, ``12.4``; None is ``unknown``."""
     if value is None:
         return "unknown"
     if isinstance(value, bool):
@@ -45,7 +50,7 @@ def figure(value: AnswerValue, unit: str = "") -> str:
     base, slash, per = unit.partition("/")
     if value in (float("inf"), float("-inf")):
         return "never" if base == "seconds" else str(value)
-    return _amount(value, base) + (f"/{'s' if per == 'second' else per}" if slash else "")
+    return _amount(value, "" if base == "1" else base) + (f"/{'s' if per == 'second' else per}" if slash else "")
 
 
 def _amount(value: float, base: str) -> str:
@@ -60,7 +65,17 @@ def _amount(value: float, base: str) -> str:
         return f"{_short(value)} {_STEPS[step]}"
     if base == "seconds":
         return _seconds(value)
-    return f"{_short(value)} {base}".rstrip()
+    if base in _PREFIXES:
+        return _scaled(value, _PREFIXES[base], _SIGNS[base])
+    return f"{_short(value)} {_SIGNS.get(base, base)}".rstrip()
+
+
+def _scaled(value: float, prefixes: tuple[str, ...], sign: str) -> str:
+    """With three digits: clocks differ in the second behind the point."""
+    step = 0
+    while abs(value) >= 999.5 and step < len(prefixes) - 1:
+        value, step = value / 1000, step + 1
+    return f"{value:.0f} {prefixes[step]}{sign}" if abs(value) >= 100 else f"{value:.3g} {prefixes[step]}{sign}"
 
 
 def _seconds(value: float) -> str:
@@ -69,7 +84,9 @@ def _seconds(value: float) -> str:
         return f"{_short(value * 1000)} ms"
     if size < 120:
         return f"{_short(value)} s"
-    return f"{_short(value / 60)} min" if size < 7200 else f"{_short(value / 3600)} h"
+    if size < 7200:
+        return f"{_short(value / 60)} min"
+    return f"{_short(value / 3600)} h" if size < 172800 else f"{_short(value / 86400)} d"
 
 
 def _short(value: float) -> str:
@@ -84,13 +101,14 @@ def said(condition: Compiled, result: Result) -> str:
     text = condition.text
     calls, shown, rest = _calls(text), dict[int, str](), []
     for term in result.terms:
-        value = f" = {figure(term.value, term.unit)}"
         spots = [m for m in re.finditer(rf"(?<!\w){re.escape(term.text)}(?![\w({{])", text) if not _inside(m.span(), calls)]
         free = [m for m in spots if m.end() not in shown]
         if free:
-            shown[free[0].end()] = value
+            end = free[0].end()
+            share = not term.unit and _SHARE.match(text, end)
+            shown[end] = f" = {figure(term.value, 'ratio' if share else term.unit)}"
         elif not spots:
-            rest.append(term.text + value)
+            rest.append(f"{term.text} = {figure(term.value, term.unit)}")
     for end in sorted(shown, reverse=True):
         text = text[:end] + shown[end] + text[end:]
     return _LISTS.sub(_shortened, text) + (f" ({'; '.join(rest)})" if rest else "")

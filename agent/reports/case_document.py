@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from agent.engine.says import figure
 from agent.reports.artifacts import Keep
 from agent.reports.cause_document import cause, place, ruled_out, target
-from agent.reports.document import Block, Chart, Document, Heading, Item, Items, Json, Line, Mark, Para, Table, amount, clock
+from agent.reports.document import Block, Chart, Document, Heading, Item, Items, Json, Line, Mark, Para, Table, clock
 from agent.reports.incident import exact, moment
 
 PHASES = {"proposed": "waits for a yes", "would": "would have acted"}
@@ -162,7 +162,7 @@ def _charts(r: Json) -> list[Block]:
         title = f"{lines[0]['help'].rstrip('.')} ({name}{rate})" if lines[0].get("help") else f"{name}{rate}"
         made.append(Chart(title, lines[0]["unit"], drawn, since, until, tuple(m for m in marks if m.time <= until)))
     if still:
-        rows = tuple((f"{s['metric']}, {s['name']}", amount(s["values"][0], s["unit"])) for s in still)
+        rows = tuple((f"{s['metric']}, {s['name']}", figure(s["values"][0], s["unit"])) for s in still)
         made += [Heading("These did not move", 3), Table(("series", "value"), rows, frozenset({1}))]
     missing = r["sources"]["not_recorded"]
     if missing:

@@ -13,8 +13,9 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Any
 
+from agent.engine.says import figure
 from agent.host.text import clean
-from agent.reports.document import Chart, amount
+from agent.reports.document import Chart
 
 MEND = "charts are drawn where matplotlib is installed: pip install 'anfl-agent[report]'"
 BLOCKS = "▁▂▃▄▅▆▇█"
@@ -91,7 +92,7 @@ def _draw(axes: Any, chart: Chart) -> None:
         def format_ticks(self, values: Any) -> list[str]:
             return _ticks([float(value) * scale for value in values], scale, chart.unit)
 
-    ticks = Ticks(lambda value, _: _text(amount(float(value) * scale, chart.unit)))
+    ticks = Ticks(lambda value, _: _text(figure(float(value) * scale, chart.unit)))
     axes.yaxis.set_major_formatter(ticks)
     values = [v / scale for line in chart.lines for v in line.values]
     if values and min(values) >= 0.0 and (min(values) < 0.5 * max(values) or min(values) == max(values)):
@@ -99,16 +100,16 @@ def _draw(axes: Any, chart: Chart) -> None:
 
 
 def _scale(chart: Chart) -> float:
-    """Bytes are drawn in KiB, MiB, GiB …, so that the axis has round figures."""
+    """Bytes are drawn in KiB, MiB, GiB …, clocks in MHz and GHz, so that the axis has round figures."""
     most = max((abs(v) for line in chart.lines for v in line.values), default=0.0)
-    steps = int(math.log(most, 1024)) if chart.unit.startswith("bytes") and most >= 1024 else 0
-    return 1024.0 ** min(steps, 4)
+    step = 1024.0 if chart.unit.startswith("bytes") else 1000.0 if chart.unit.startswith(("hertz", "joules")) else 0.0
+    return step ** min(int(math.log(most, step)), 4) if step and most >= step else 1.0
 
 
 def _ticks(values: Sequence[float], scale: float, unit: str) -> list[str]:
     """Labels of an axis: rounded as elsewhere, unless two of them would be alike."""
-    labels = [_text(amount(value, unit)) for value in values]
-    factor, sign = (100.0, " %") if unit == "ratio" else (1.0 / scale, amount(scale, unit).lstrip("0123456789."))
+    labels = [_text(figure(value, unit)) for value in values]
+    factor, sign = (100.0, " %") if unit == "ratio" else (1.0 / scale, figure(scale, unit).lstrip("0123456789."))
     for digits in range(4, 12):
         if len(set(labels)) == len(labels):
             break
@@ -138,7 +139,7 @@ def readings(chart: Chart) -> list[tuple[str, str, str, str, str, str]]:
     """A chart as rows of a table: name, course, first, lowest, highest, last. What a mail client that shows no SVG still tells."""
     rows = []
     for line in chart.lines:
-        told = [amount(v, chart.unit) for v in (line.values[0], min(line.values), max(line.values), line.values[-1])]
+        told = [figure(v, chart.unit) for v in (line.values[0], min(line.values), max(line.values), line.values[-1])]
         rows.append((line.name, spark(line.values), told[0], told[1], told[2], told[3]))
     return rows
 

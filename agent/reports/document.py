@@ -8,10 +8,8 @@ from datetime import UTC, datetime
 from typing import Any
 
 from agent.dataclass import dataclass
-from agent.engine.says import figure
 
 Json = Mapping[str, Any]
-SIGNS = {"celsius": "°C", "watts": "W", "hertz": "Hz"}
 
 
 @dataclass(frozen=True)
@@ -113,14 +111,6 @@ class Document:
     tone: str = "ok"
     under: str = ""
     blocks: tuple[Block, ...] = field(default=())
-
-
-def amount(value: float, unit: str) -> str:
-    """A figure with its unit as reports write it: ``3.1 MiB/s``, ``64 °C``, ``0.2/s``."""
-    base, slash, per = unit.partition("/")
-    if base == "1" and slash:
-        return f"{figure(value)}/{'s' if per == 'second' else per}"
-    return figure(value, unit).replace(base, SIGNS[base]) if base in SIGNS else figure(value, unit)
 
 
 def clock(text: str | float | None) -> str:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from agent.reports.document import Block, Chart, Document, Heading, Json, Line, Para, Table, amount, clock
+from agent.engine.says import figure
+from agent.reports.document import Block, Chart, Document, Heading, Json, Line, Para, Table, clock
 from agent.reports.incident import duration, moment
 
 TITLES = {"day": "One day", "week": "One week", "month": "One month"}
@@ -96,14 +97,14 @@ def _errors(r: Json) -> list[Block]:
         quiet = "None of the counters of trouble grew" + ("." if r["recorded"] >= FULLY else " in what was recorded.")
         known = quiet if r["recorded"] else "Nothing was recorded."
         return [Heading("Error rates"), Para(known)]
-    rows = tuple((e["what"], e["name"], f"{e['count']:,}", amount(e["per_day"], "")) for e in r["errors"])
+    rows = tuple((e["what"], e["name"], f"{e['count']:,}", figure(e["per_day"], "")) for e in r["errors"])
     return [Heading("Error rates"), Table(("what", "of", "count", "a day"), rows, frozenset({2, 3}))]
 
 
 def _use(r: Json) -> list[Block]:
     if not r["use"]:
         return [Heading("Utilisation"), Para("Nothing was recorded.")]
-    rows = tuple((u["what"], u["name"], *(amount(u[k], u["unit"]) for k in ("mean", "p95", "max", "last"))) for u in r["use"])
+    rows = tuple((u["what"], u["name"], *(figure(u[k], u["unit"]) for k in ("mean", "p95", "max", "last"))) for u in r["use"])
     head = ("what", "of", "mean", "95th pct.", "highest", "last")
     return [
         Heading("Utilisation"),
@@ -138,12 +139,12 @@ def _trend(t: Json, per: float) -> tuple[str, ...]:
     unit, word = t["unit"], "day" if per == 86400.0 else "week"
     slope = _signed(t["slope"] * per, unit)
     bounds = f"{_signed(t['low'] * per, unit)} to {_signed(t['high'] * per, unit)}"
-    limit = "–" if t["limit"] is None else amount(t["limit"], unit)
-    return (t["what"], t["name"], amount(t["level"], unit), f"{slope} a {word}", bounds, limit, _reached(t))
+    limit = "–" if t["limit"] is None else figure(t["limit"], unit)
+    return (t["what"], t["name"], figure(t["level"], unit), f"{slope} a {word}", bounds, limit, _reached(t))
 
 
 def _signed(value: float, unit: str) -> str:
-    return f"{'+' if value > 0 else ''}{amount(value, unit)}"
+    return f"{'+' if value > 0 else ''}{figure(value, unit)}"
 
 
 def _reached(t: Json) -> str:
@@ -161,9 +162,9 @@ def _reached(t: Json) -> str:
 def _own(r: Json) -> list[Block]:
     own = r["agent"]
     cpu = "unknown" if own["cpu_cores"] is None else f"{100 * own['cpu_cores']:.2f} % of a core"
-    memory = "unknown" if own["resident_bytes"] is None else amount(own["resident_bytes"], "bytes")
-    most = "" if own["resident_most_bytes"] is None else f", at most {amount(own['resident_most_bytes'], 'bytes')}"
+    memory = "unknown" if own["resident_bytes"] is None else figure(own["resident_bytes"], "bytes")
+    most = "" if own["resident_most_bytes"] is None else f", at most {figure(own['resident_most_bytes'], 'bytes')}"
     down = ", ".join(f"{name} ({100 * share:.0f} % of the readings)" for name, share in sorted(own["collectors_down"].items()))
-    rows = [("CPU", cpu), ("Memory", memory + most), ("Recording on disk", amount(float(own["recording_bytes"]), "bytes"))]
+    rows = [("CPU", cpu), ("Memory", memory + most), ("Recording on disk", figure(float(own["recording_bytes"]), "bytes"))]
     rows += [("Sampling rounds left out", str(own["ticks_skipped"])), ("Sources that could not be read", down or "none")]
     return [Heading("What the agent itself took"), Table(("", ""), tuple(rows))]

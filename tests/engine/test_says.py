@@ -25,6 +25,19 @@ LABELLED = {"host_load1": Metric("host_load1", Kind.GAUGE, "", "Load.", ("kind",
         (0.08, "seconds", "80 ms"),
         (900.0, "seconds", "15 min"),
         (float("inf"), "seconds", "never"),
+        (12 * 3600.0, "seconds", "12 h"),
+        (30 * 86400.0, "seconds", "30 d"),
+        (1_980_000_000.0, "hertz", "1.98 GHz"),
+        (345e6, "hertz", "345 MHz"),
+        (999.7e6, "hertz", "1 GHz"),
+        (-15e6, "hertz", "-15 MHz"),
+        (0.0, "hertz", "0 Hz"),
+        (698.5, "watts", "698 W"),
+        (64.0, "celsius", "64 °C"),
+        (0.05, "celsius/second", "0.05 °C/s"),
+        (3.6e9, "joules", "3.6 GJ"),
+        (350.0, "joules/second", "350 J/s"),
+        (0.25, "1/second", "0.25/s"),
         (12.40, "", "12.4"),
         (1.5, "cores", "1.5 cores"),
         (0.0, "bytes", "0 B"),
@@ -46,6 +59,16 @@ def test_a_condition_shows_what_it_saw() -> None:
     condition = compile_expr("process_threads > 10 and host_load1 > 2", Scope(CATALOG.metrics, ("pid",)))
     result = condition.evaluate(Round(view), Instance({"pid": "1"}))
     assert said(condition, result) == "process_threads = 12 > 10 and host_load1 = 3 > 2"
+
+
+def test_a_share_of_time_is_told_as_the_share_it_is_compared_with() -> None:
+    """Seconds a second are a plain number to the units; beside ``35%`` a reader expects 91 %. Cores stay cores."""
+    view = FakeView.of({of("process_cpu_seconds_total", 1): "0+0.91x60"})
+    condition = compile_expr(
+        "rate(process_cpu_seconds_total, 12s) > 35% and rate(process_cpu_seconds_total, 30s) < 2", Scope(CATALOG.metrics, ("pid",))
+    )
+    text = said(condition, condition.evaluate(Round(view), Instance({"pid": "1"})))
+    assert text == "rate(process_cpu_seconds_total, 12s) = 91 % > 35% and rate(process_cpu_seconds_total, 30s) = 0.91 < 2"
 
 
 def test_a_name_inside_another_name_is_left_alone() -> None:

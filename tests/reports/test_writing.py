@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from agent.model import labels
 from agent.reports import artifacts, case, case_document, charts, html, markdown
-from agent.reports.document import Chart, Code, Document, Heading, Item, Items, Line, Mark, Para, Picture, Table, amount, clock
+from agent.reports.document import Chart, Code, Document, Heading, Item, Items, Line, Mark, Para, Picture, Table, clock
 from tests.reports.worlds import CASE, CLOSED, course, record, sources, state
 
 EVIL = "<script>alert(1)</script>\"'&|`*_[x](javascript:y)#@all\x1b\u202e$x$"
@@ -57,6 +57,14 @@ def test_labels_of_an_axis_differ() -> None:
         drawn = charts.svg(Chart("x", unit, (Line("host", [1.0, 2.0], list(values)),), 0.0, 3.0))
         ticks = re.findall(r">([\d.]+ ?[A-Za-z%/]+)<", drawn)
         assert len(ticks) == len(set(ticks)) > 1, ticks
+
+
+def test_an_axis_of_clocks_is_in_gigahertz() -> None:
+    """With round figures, as one of bytes is in GiB; the table beside it tells the same."""
+    chart = Chart("Clock", "hertz", (Line("GPU 0", [0.0, 60.0], [1.98e9, 0.345e9]),), 0.0, 60.0)
+    assert charts.readings(chart)[0][2:4] == ("1.98 GHz", "345 MHz")
+    pytest.importorskip("matplotlib")
+    assert re.findall(r">([\d.]+ ?GHz)<", charts.svg(chart))[-1] == "2 GHz"
 
 
 def test_what_stands_still_is_a_row_and_no_chart(document: Document, tmp_path: Path) -> None:
@@ -182,9 +190,8 @@ def test_a_row_of_blocks_shows_the_course() -> None:
     assert (charts.spark([]), len(charts.spark([*range(999)]))) == ("", charts.WIDE)
 
 
-def test_figures_have_the_signs_that_people_write() -> None:
-    """Degrees, watts, rates of counts."""
-    assert [amount(64.0, "celsius"), amount(0.25, "1/second"), amount(3e6, "bytes/second")] == ["64 °C", "0.25/s", "2.9 MiB/s"]
+def test_moments_are_told_in_utc() -> None:
+    """To the second; a dash where there is none."""
     assert (clock(0.0), clock("1970-01-01T00:00:01.000Z"), clock(None)) == (
         "1970-01-01 00:00:00 UTC",
         "1970-01-01 00:00:01 UTC",
