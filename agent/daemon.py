@@ -68,7 +68,8 @@ class Daemon:
         self.casework = Casework(self.agent, plugins.heavy_mode(config), self.desk)
         self._insecure = insecure
         self._own = OwnCounters(self.agent.ring)
-        self.organs: list[Organ] = [self._recorder()] if config.recorder.enabled else []
+        self._flight = self._recorder() if config.recorder.enabled else None
+        self.organs: list[Organ] = [self._flight] if self._flight else []
         self.alerting = Alerting.of(config, self.state, self.agent.ring, self.agent.clock, self.casework.healthy)
         self.desk.listen(self.alerting.hint)
         self.acting = Acting(config, self.agent, self.desk, self.state)
@@ -263,6 +264,7 @@ class Daemon:
                 "over_budget": self._over,
             },
             "state": self.state.status(),
+            "recorder": self._flight.status() if self._flight else {"on": False},
             "incidents": self.desk.status(),
             "alerts": self.alerting.status(),
             "symptoms": [

@@ -15,7 +15,7 @@ from agent.errors import AgentError
 from agent.host.clock import Clock
 from agent.host.lane import Lane, Runner, Stalled
 from agent.host.run import run
-from agent.model import Event, Kind, Metric, Sample, Series
+from agent.model import Event, JsonObject, Kind, Metric, Sample, Series
 from agent.store import compact, recfile
 from agent.store.frame import Frame
 from agent.store.recorder import FLUSH_S, Recorder
@@ -73,17 +73,23 @@ class Flight:
         self._gathering: Iterator[Frame | None] | None = None
         self._frame: Frame | None = None  # gathered, and not yet given to the disk
         self._said = ""
+        self._last = 0.0  # when a record was last brought to disk
         self._bytes = 0.0
 
     @property
     def trouble(self) -> str:
         """Why the last record is not on disk; "" if it is."""
-        return self._recorder.written.trouble
+        return self._said or self._recorder.written.trouble
+
+    def status(self) -> JsonObject:
+        """How it is doing, for ``anfl.status/1``."""
+        last = when(self._last) if self._last else None
+        return {"on": True, "path": self.folder, "trouble": self.trouble or None, "last": last, "bytes": self._bytes}
 
     def samples(self) -> Iterator[Sample]:
         """How the recorder itself is doing."""
         done = self._recorder.written
-        yield from map(Sample, self._own, (float(not done.trouble), float(done.samples), float(done.bytes), self._bytes))
+        yield from map(Sample, self._own, (float(not self.trouble), float(done.samples), float(done.bytes), self._bytes))
 
     # ------------------------------------------------------------------------------------------ before
 
@@ -173,6 +179,8 @@ class Flight:
         (frame, error), self._outcome = self._outcome, None
         if error is not None:
             self._recorder.give_back(frame)
+        else:
+            self._last = self._clock.now()
         self._say(error.message if error else "")
 
     async def _turn(self) -> None:

@@ -149,6 +149,7 @@ def test_its_page_its_status_and_its_answers(agent: Running, busy: subprocess.Po
     assert (status["schema"], status["rules"]["trees"], status["broken_plugins"]) == ("anfl.status/1", 1, [])
     assert agent.process is not None
     assert status["pid"] == agent.process.pid
+    assert status["recorder"]["on"]
 
     lines = list(agentsock.stream(agent.socket, "/v1/diagnose", {"pid": busy.pid, "for_s": 2}))
     assert any("sampling" in line["progress"] for line in lines[:-1])

@@ -142,8 +142,12 @@ async def test_a_disk_that_refuses_is_said_once_and_its_recovery_too(
             fed(ring, 2, START + 2 * i)
             await organ.record()
     assert [s.value for s in organ.samples()][:2] == [0.0, 0.0]
+    refused = f"recording {tmp_path}: Read-only file system"
+    assert organ.status() == {"on": True, "path": str(tmp_path), "trouble": refused, "last": None, "bytes": 0.0}
     await organ.record()
     assert [s.value for s in organ.samples()][:2] == [1.0, 6.0]
+    assert organ.status()["trouble"] is None
+    assert organ.status()["last"]
     assert [r.message for r in caplog.records] == [
         f"nothing is recorded: recording {tmp_path}: Read-only file system; history goes on in memory",
         "recording again",

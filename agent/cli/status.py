@@ -49,6 +49,7 @@ def _lines(s: dict[str, Any]) -> list[str]:
     lines += _nvml(s.get("nvml"))
     lines += [f"broken    {b['name']}: {clean(b['why'], 120)}" for b in s["broken_plugins"]]
     lines += _state(s.get("state"))
+    lines += _recorder(s.get("recorder"))
     lines += _incidents(s.get("incidents"))
     lines += _alerts(s.get("alerts"))
     lines.append("symptoms  " + (_symptoms(s["symptoms"]) or "none"))
@@ -82,6 +83,19 @@ def _state(state: dict[str, Any] | None) -> list[str]:
         kept = f"; what is left: {clean(loss['kept'], 200)}" if loss["kept"] else ""
         lines.append(f"state     lost {when(loss['at'])}: {clean(loss['why'], 200)}{kept}")
     return lines
+
+
+def _recorder(found: dict[str, Any] | None) -> list[str]:
+    """Only where nothing is recorded: what is not on disk cannot be asked for later."""
+    if not found or (found["on"] and not found["trouble"]):
+        return []
+    if not found["on"]:
+        return ["recorder  off: the past cannot be asked for, nor reported (recorder.enabled in the configuration)"]
+    since = f"since {found['last']}" if found["last"] else "since the start"
+    return [
+        f"recorder  nothing is recorded {since}: {clean(found['trouble'], 200)};"
+        " make room, let the agent's user write there, or name another recorder.dir"
+    ]
 
 
 def _incidents(found: dict[str, Any] | None) -> list[str]:

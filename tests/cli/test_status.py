@@ -116,3 +116,18 @@ def test_receivers_that_get_nothing_are_told_with_the_reason(call: Call, told: d
         "receivers": [known, {**known, "name": "hook", "state": "parked", "why": "401"}],
     }
     assert "alerts    1 receivers ok · 2 messages wait · hook parked: 401\n" in call("status").out
+
+
+def test_a_recorder_that_records_nothing_is_told_with_the_mend(call: Call, told: dict[str, Any]) -> None:
+    """One that works is not worth a line; one that is off is said to be so."""
+    told["recorder"] = {"on": True, "path": "/r", "trouble": None, "last": "2026-01-01T00:00:00Z", "bytes": 7.0}
+    assert "recorder" not in call("status").out
+    told["recorder"]["trouble"] = f"recording /r: {HOSTILE}"
+    out = call("status").out
+    assert "recorder  nothing is recorded since 2026-01-01T00:00:00Z: recording /r: no such" in out
+    assert "make room" in out
+    assert not {"\x1b", "\u202e"} & set(out)
+    told["recorder"]["last"] = None
+    assert "nothing is recorded since the start" in call("status").out
+    told["recorder"] = {"on": False}
+    assert "recorder  off:" in call("status").out
