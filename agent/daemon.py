@@ -196,8 +196,8 @@ class Daemon:
             share, before = (now - before) / BUDGET_EVERY_S, now
             if (share > self.config.budget.cpu) != self._over:
                 self._over = not self._over
-                word = "over" if self._over else "within"
-                log.warning("the agent is %s its budget: %.1f %% of a core (budget.cpu)", word, share * 100)
+                word, level = ("over", logging.WARNING) if self._over else ("within", logging.INFO)
+                log.log(level, "the agent is %s its budget: %.1f %% of a core (budget.cpu)", word, share * 100)
 
     async def _reloads(self) -> None:
         """SIGHUP: what can change while the agent works is read again."""
