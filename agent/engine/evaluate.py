@@ -70,12 +70,14 @@ def judge(
     pids: frozenset[str] | None = None,
     cache: RoundCache | None = None,
     turn: int | None = None,
+    round: Round | None = None,
 ) -> tuple[JudgeState, list[Transition]]:
     """One round over all trees; ``pids`` limits process trees to these processes (known symptoms are always judged on).
 
     With ``turn``, the number of the round, those that are ok are asked in turns: half of them in this round, the rest in the next.
+    ``round`` is one of this very view, if there is one already.
     """
-    round = Round(view, cache=cache)
+    round = round or Round(view, cache=cache)
     entities = Entities.of(round)
     open_, transitions = _close_ended(rules, view, state)
     after: dict[Key, SymptomState] = {}

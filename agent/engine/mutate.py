@@ -2,20 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import replace
 from itertools import takewhile
 
 from agent.dataclass import dataclass
 from agent.engine.diagnose import Assessment
 from agent.engine.expr import Compiled
-from agent.engine.rounds import RoundCache
-from agent.engine.ruletest import Seen, compare, failures, state_failures, trace
+from agent.engine.ruletest import Rounds, comes_otherwise, compare, trace
 from agent.engine.ruletestcases import Case
 from agent.engine.trees import RuleSet, Tree
 from agent.engine.walk import Walk
-from agent.engine.windows import Value
-from agent.model import Labels
 
 
 @dataclass(frozen=True)
@@ -32,50 +29,45 @@ class Mutant:
 
 @dataclass(frozen=True)
 class Score:
-    """How many changes the tests noticed; ``survivors`` they did not."""
+    """How many changes of one tree the tests noticed; ``survivors`` they did not."""
 
+    tree: str
     total: int
     survivors: tuple[str, ...]
 
     @property
+    def caught(self) -> int:
+        """How many they noticed."""
+        return self.total - len(self.survivors)
+
+    @property
     def share(self) -> float:
         """Noticed share, 0..1; 1 if nothing can be changed."""
-        return 1.0 - len(self.survivors) / self.total if self.total else 1.0
+        return self.caught / self.total if self.total else 1.0
 
 
-def score(rules: RuleSet, cases: Sequence[Case], trees: frozenset[str] = frozenset()) -> Score:
-    """Try every mutant (only of ``trees``, if given) against the cases until one fails. Cases that fail without a change do
-    not count."""
-    sound = [_Rehearsed(rules, c) for c in cases if not failures(rules, c, Seen())]
+def scores(rules: RuleSet, cases: Sequence[Case], trees: Collection[str] = ()) -> list[Score]:
+    """Tree by tree (only ``trees``, if given): try every mutant against the cases, all of which pass without a change, until
+    one fails."""
+    sound = [_Rehearsed(rules, c) for c in cases]
+    return [_score(tree, rules, sound) for tree in rules.trees.values() if not trees or tree.name in trees]
+
+
+def _score(tree: Tree, rules: RuleSet, sound: Sequence[_Rehearsed]) -> Score:
+    near = [r for r in sound if r.concerns(tree)]
     total, survivors = 0, list[str]()
-    for mutant in mutants(rules):
-        if trees and mutant.tree not in trees:
-            continue
+    for mutant in mutants(tree, rules):
         total += 1
-        about = sorted(sound, key=lambda r: not r.names(mutant))
+        about = sorted(near, key=lambda r: not r.names(mutant))
         noticed = next((r for r in about if r.notices(mutant)), None)
         if noticed is None:
             survivors.append(mutant.what)
         else:  # the next mutant is mostly one of the same condition
-            sound.remove(noticed)
-            sound.insert(0, noticed)
-    return Score(total, tuple(survivors))
-
-
-class _Remembered(RoundCache):
-    """Answers over long windows at every moment a case asks about; they do not depend on the rules."""
-
-    def bucket(self, key: tuple[str, str, Labels, float], now: float) -> int:
-        """Each moment is its own."""
-        return int(now * 1000.0)
-
-    def get(self, key: tuple[str, str, Labels, float], bucket: int) -> tuple[bool, Value]:
-        """(known, answer)."""
-        return self.lasting.get((key, bucket), (False, None))
-
-    def put(self, key: tuple[str, str, Labels, float], bucket: int, value: Value) -> None:
-        """Remember for good."""
-        self.lasting[key, bucket] = True, value
+            near.remove(noticed)
+            near.insert(0, noticed)
+    for rehearsed in near:
+        rehearsed.rounds.forget()
+    return Score(tree.name, total, tuple(survivors))
 
 
 class _Rehearsed:
@@ -83,8 +75,12 @@ class _Rehearsed:
 
     def __init__(self, rules: RuleSet, case: Case) -> None:
         self.case = case
+        self.rounds = Rounds(case, keep=True)
         self._steps = [trace(rules, case, expect.at) for expect in case.expect]
-        self._cache = _Remembered()
+
+    def concerns(self, tree: Tree) -> bool:
+        """Is the tree judged in it?"""
+        return not self.case.trees or tree.name in self.case.trees
 
     def names(self, mutant: Mutant) -> bool:
         """Does it expect an answer of the very check that is changed?"""
@@ -92,9 +88,7 @@ class _Rehearsed:
 
     def notices(self, mutant: Mutant) -> bool:
         """Would the case fail?"""
-        if self.case.trees and mutant.tree not in self.case.trees:
-            return False
-        if mutant.part in ("when", "clear") and state_failures(mutant.rules, self.case, self._cache):
+        if mutant.part in ("when", "clear") and comes_otherwise(mutant.rules, self.case, self.rounds):
             return True
         return any(
             compare(trace(mutant.rules, self.case, expect.at)[-1], expect)
@@ -127,14 +121,13 @@ def _turns(step: Assessment, walk: Walk, mutant: Mutant) -> bool:
     return mutant.changed.evaluate(round, walk.instance) != outcome.result
 
 
-def mutants(rules: RuleSet) -> Iterator[Mutant]:
-    """Every single change of every condition."""
-    for tree in rules.trees.values():
-        for (place, part), condition in _conditions(tree).items():
-            for what, changed in condition.mutants():
-                trees = {**rules.trees, tree.name: _with(tree, place, part, changed)}
-                said = f"{tree.name} {place} {part}: {what} in '{condition.text}'"
-                yield Mutant(said, tree.name, place, part, changed, replace(rules, trees=trees))
+def mutants(tree: Tree, rules: RuleSet) -> Iterator[Mutant]:
+    """Every single change of every condition of a tree."""
+    for (place, part), condition in _conditions(tree).items():
+        for what, changed in condition.mutants():
+            trees = {**rules.trees, tree.name: _with(tree, place, part, changed)}
+            said = f"{tree.name} {place} {part}: {what} in '{condition.text}'"
+            yield Mutant(said, tree.name, place, part, changed, replace(rules, trees=trees))
 
 
 def _conditions(tree: Tree) -> Mapping[tuple[str, str], Compiled]:

@@ -137,6 +137,10 @@ class Round:
         """The same round with other check results; everything computed is shared."""
         return self._with(self.answers, checks)
 
+    def let_go(self) -> None:
+        """Forget the samples; what was computed of them stays."""
+        self._columns.clear()
+
     def _with(self, answers: Mapping[str, AnswerValue], checks: Mapping[str, Truth]) -> Round:
         other = Round.__new__(Round)
         other.__dict__.update(self.__dict__)

@@ -10,12 +10,12 @@ from agent.dataclass import dataclass
 from agent.diagnosis import Confidence, Finding
 from agent.engine.diagnose import Assessment, Scope, assess
 from agent.engine.evaluate import JudgeState, judge
-from agent.engine.rounds import RoundCache
+from agent.engine.rounds import Answer, Round, RoundCache
 from agent.engine.ruletestcases import COMPARISON, Case
 from agent.engine.ruletestfile import ExpectFile
 from agent.engine.trees import RuleSet
 from agent.engine.walk import Outcome, ProbeKey, Walk
-from agent.model import Evidence, Target
+from agent.model import Evidence, Labels, Target
 
 PERIOD = 5.0
 """Seconds between rounds of the judge, as live."""
@@ -65,7 +65,7 @@ def run(rules: RuleSet, cases: Iterable[Case], seen: Seen | None = None) -> list
 def failures(rules: RuleSet, case: Case, seen: Seen) -> list[str]:
     """What a case expected and did not get."""
     found: list[str] = []
-    states = _States(rules, case)
+    states = _States(rules, case, Rounds(case))
     for expect in case.expect:
         found += states.differ(expect)
         steps = trace(rules, case, expect.at)
@@ -74,17 +74,45 @@ def failures(rules: RuleSet, case: Case, seen: Seen) -> list[str]:
     return found
 
 
-def state_failures(rules: RuleSet, case: Case, cache: RoundCache) -> list[str]:
-    """Only the expected states that did not come."""
-    states = _States(rules, case, cache)
-    return [line for expect in case.expect for line in states.differ(expect)]
+def comes_otherwise(rules: RuleSet, case: Case, rounds: Rounds) -> bool:
+    """Is there an expected state that does not come?"""
+    states = _States(rules, case, rounds)
+    return any(states.differ(expect) for expect in case.expect)
+
+
+class _Exact(RoundCache):
+    """Who is there is worked out again only when it changed; an answer over a long window is good for its own moment alone."""
+
+    def answer(self, key: tuple[str, str, Labels, float]) -> Answer:
+        """Nothing is known of any question."""
+        return Answer(0.0, 1.0)
+
+
+class Rounds:
+    """The rounds of one case, by their moments. What they computed does not depend on the rules; ``keep`` it for other ones."""
+
+    def __init__(self, case: Case, *, keep: bool = False) -> None:
+        self._case, self._keep = case, keep
+        self._cache = _Exact()
+        self._kept: dict[float, Round] = {}
+
+    def at(self, moment: float) -> Round:
+        """The round of a moment."""
+        round = self._kept.get(moment) or Round(self._case.view.at(moment), cache=self._cache)
+        if self._keep:
+            self._kept[moment] = round
+        return round
+
+    def forget(self) -> None:
+        """Keep nothing computed so far."""
+        self._kept.clear()
 
 
 class _States:
     """The judge's rounds of one case, only over the case's trees."""
 
-    def __init__(self, rules: RuleSet, case: Case, cache: RoundCache | None = None) -> None:
-        self._case, self._cache = case, cache
+    def __init__(self, rules: RuleSet, case: Case, rounds: Rounds) -> None:
+        self._rounds = rounds
         self._rules = RuleSet({n: t for n, t in rules.trees.items() if not case.trees or n in case.trees}, rules.causes)
         self._state = JudgeState()
         self._next = 0.0
@@ -95,7 +123,9 @@ class _States:
         if expect.state is None:
             return []
         while self._next <= expect.at + 1e-9:
-            self._state, transitions = judge(self._rules, self._case.view.at(self._next), self._state, cache=self._cache)
+            round = self._rounds.at(self._next)
+            self._state, transitions = judge(self._rules, round.view, self._state, round=round)
+            round.let_go()
             for transition in transitions:
                 self._ended = transition.to if transition.to in ("resolved", "gone") else "ok"
             self._next += PERIOD

@@ -163,12 +163,27 @@ cases:
 def test_mutation_finds_what_no_case_would_notice() -> None:
     """Turned comparisons and scaled thresholds are caught by cases that look closely, and survive those that do not."""
     cases, _ = load_cases({"t.yaml": CASES}, RULES, CATALOG)
-    full = mutate.score(RULES, cases)
-    assert (full.total, full.survivors) == (8, ())
-    weak = mutate.score(RULES, cases[2:3])
+    (full,) = mutate.scores(RULES, cases)
+    assert (full.tree, full.total, full.caught, full.survivors) == ("memory", 8, 8, ())
+    (weak,) = mutate.scores(RULES, cases[2:3], {"memory"})
     assert weak.share < 0.5
     assert "memory symptom clear: '<' became '>' at column 17 in 'process_threads < 5'" in weak.survivors
-    assert mutate.score(RULES, cases, frozenset({"other"})).total == 0
+    assert mutate.scores(RULES, cases, {"other"}) == []
+
+
+def test_a_change_that_no_case_shows_is_not_caught_by_a_late_answer() -> None:
+    """Live, an answer over ten minutes may be half a minute old; a change must not be noticed for that."""
+    rules = rule_set("{tree: memory, each: [pid], symptom: {when: 'max(process_threads, 10m) > 10'}, checks: [], causes: {}}")
+    story = """
+cases:
+  - name: many threads at once
+    input: {"process_threads{pid=1}": 3*600 200*60}
+    expect: [{at: 595s, state: ok}, {at: 600s, state: firing}]
+"""
+    cases, problems = load_cases({"t.yaml": story}, rules, CATALOG)
+    assert problems == []
+    (found,) = mutate.scores(rules, cases)
+    assert found.survivors == ("memory symptom when: '10' became '100' at column 29 in 'max(process_threads, 10m) > 10'",)
 
 
 def test_mutation_feels_what_only_strangers_show() -> None:
@@ -182,5 +197,5 @@ cases:
 """
     cases, problems = load_cases({"t.yaml": stranger}, RULES, CATALOG)
     assert problems == []
-    survivors = mutate.score(RULES, cases).survivors
-    assert not [s for s in survivors if s.startswith("memory many expr")]
+    (found,) = mutate.scores(RULES, cases)
+    assert not [s for s in found.survivors if s.startswith("memory many expr")]
