@@ -96,7 +96,7 @@ def check_state(pid: int) -> None:
         )
     if state in "Tt":
         raise Refused(f"process {pid} is stopped", help=f"continue it with `kill -CONT {pid}` and try again")
-    if _kernel_thread(pid):
+    if procs.kernel_thread(pid):
         raise Refused(f"process {pid} is a kernel thread", help="memray reads Python programs only")
 
 
@@ -175,10 +175,6 @@ def _comm(pid: int) -> str:
         return procs.identity(pid).comm
     except Exception:  # only a name for a message
         return "unknown"
-
-
-def _kernel_thread(pid: int) -> bool:
-    return pid == 2 or stat(pid).ppid == 2
 
 
 def _yama() -> str:

@@ -2,7 +2,7 @@
 
 Blocking py-spy stops every thread for every sample (200 threads at 100 Hz made the target 12.9 times slower) and a blocking dump of
 a process in uninterruptible sleep hangs for ever. So a target is stopped only where the caller asks for it and it has at most 16
-threads, all healthy; dumps never stop it; the rate falls with the threads.
+threads, all healthy; dumps never stop it; the rate falls with the threads, and with what a look costs (``pyspy_pace``).
 """
 
 from __future__ import annotations
@@ -13,16 +13,18 @@ import re
 import shutil
 import signal
 import sys
-from collections.abc import Collection
+import time
+from collections.abc import Collection, Sequence
 from dataclasses import replace
 from functools import partial
 
 from agent.dataclass import dataclass
 from agent.errors import AgentError, NotApplicable, Refused, Unavailable
 from agent.host.lane import once
-from agent.host.procs import python_minor, tracer
+from agent.host.procs import kernel_thread, python_minor, tracer
 from agent.host.procstat import NoSuchProcess, NotPermitted, Stat, stat
 from agent.host.pthread import LEAST_ADDRESS, by_address
+from agent.host.pyspy_pace import DROPPED
 from agent.host.run import Completed, run
 from agent.host.text import clean
 from agent.host.threads import inner_ids, nested, task_ids
@@ -32,6 +34,7 @@ MANY_THREADS = 16
 """Above this many threads only memory reads, never a stop."""
 THREAD_SAMPLES_PER_S = 2000
 SLOWEST, SLOWEST_GIL, FASTEST = 5, 20, 100
+TRIES = 3
 MEMORY = 2 << 30
 """Address space of the sampler: it maps the target's binaries."""
 _SAMPLES = re.compile(rb"Samples: (\d+) Errors: (\d+)")
@@ -47,6 +50,20 @@ class Recording:
     took_s: float
     cpu_s: float
     pause_s: float
+
+
+@dataclass(frozen=True)
+class Snapshot:
+    """Every thread's stack at one moment; ``cpu_s`` and ``took_s`` are what the sampler needed, torn tries counted in."""
+
+    threads: tuple[ThreadDump, ...]
+    cpu_s: float
+    took_s: float
+
+    @property
+    def frames(self) -> int:
+        """How much there was to read."""
+        return sum(len(thread.frames) for thread in self.threads)
 
 
 def find() -> str:
@@ -76,7 +93,7 @@ def check(pid: int) -> Stat:
     now = stat(pid)
     if now.state in "ZX":
         raise Refused(f"process {pid} has ended and waits to be reaped", help="look at its parent")
-    if now.ppid == 2 or pid == 2:
+    if kernel_thread(pid):
         raise Refused(f"process {pid} is a kernel thread", help="py-spy reads Python programs only")
     if now.state != "D" and python_minor(pid) is None:
         raise NotApplicable(
@@ -85,35 +102,23 @@ def check(pid: int) -> Stat:
     return now
 
 
-def plan(seconds: float, threads: int, *, gil: bool = False, spread: bool = False) -> tuple[int, int]:
-    """Samples per second and whole seconds of a record at the policy rate.
-
-    ``spread``: no more rounds than the policy has for one second (5 at least), spread over all of them. For targets with many
-    threads, where a round over 300 costs 45 ms of CPU time.
-    """
-    per_second, whole = rate(threads, gil=gil), max(1, round(seconds))
-    if not spread:
-        return per_second, whole
-    slower = max(1, round(per_second / whole))
-    return slower, min(whole, max(1, per_second // slower))
-
-
 async def record(
     pid: int,
     *,
     seconds: float,
     threads: int,
+    per_second: int = 0,
     gil: bool = False,
     idle: bool = False,
     blocking: bool = False,
-    spread: bool = False,
 ) -> Recording:
-    """Sample for ``seconds`` (rounded to whole ones) at the policy rate; with ``spread`` as :func:`plan` says.
+    """Sample for ``seconds`` (rounded to whole ones) at the policy rate, or at most ``per_second``.
 
     ``gil`` keeps only the holder of the interpreter lock, ``idle`` also keeps threads that sleep.
     """
     gentle = await once("pyspy-door", lambda: not blocking or must_not_block(threads, check(pid).state, tracer(pid)), 5.0)
-    per_second, whole = plan(seconds, threads, gil=gil, spread=spread)
+    policy, whole = rate(threads, gil=gil), max(1, round(seconds))
+    per_second = min(per_second or policy, policy)
     argv = [
         await once("pyspy-door", find, 5.0),
         "record",
@@ -134,22 +139,51 @@ async def record(
         raise _refusal(pid, done)
     errors = int(tail[2]) if tail else 0
     stacks, torn = await once("pyspy-door", lambda: _stacks(pid, done.out), 10.0)
-    rounds = max(1, whole * per_second - errors - (torn if gil else 0))  # with gil a round has one stack at most
+    # It throws its last round away; with gil a round has one stack at most.
+    rounds = max(1, whole * per_second - DROPPED - errors - (torn if gil else 0))
     return Recording(stacks, rounds, errors, done.took_s, done.cpu_s, 0.0 if gentle else done.cpu_s)
 
 
-async def dump(pid: int, *, tries: int = 3) -> list[ThreadDump]:
+async def dumps(pid: int, first: Snapshot, *, seconds: float, cpu_s: float) -> list[Snapshot]:
+    """``first`` and more, spread evenly over ``seconds``, as many as ``cpu_s`` CPU seconds allow by what they really cost."""
+    taken, until = [first], time.monotonic() + seconds
+    left, price = cpu_s, first.cpu_s
+    while left >= price and (rest := until - time.monotonic()) > 0:
+        await asyncio.sleep(rest / (left // max(price, 0.001) + 1))
+        try:
+            taken.append(await dump(pid))
+            left, price = left - taken[-1].cpu_s, max(price, taken[-1].cpu_s)
+        except Refused:  # torn each time: what there is must do
+            left -= TRIES * price
+    return taken
+
+
+def seen(taken: Sequence[Snapshot], *, idle: bool) -> Recording:
+    """Snapshots as a record: of the threads that ran, or of all."""
+    stacks = [
+        Stack(thread.tid, thread.name, thread.frames, 1.0)
+        for snapshot in taken
+        for thread in snapshot.threads
+        if thread.frames and (idle or thread.active)
+    ]
+    took, cpu = sum(s.took_s for s in taken), sum(s.cpu_s for s in taken)
+    return Recording(tuple(rooted(stacks)), len(taken), 0, took, cpu, 0.0)
+
+
+async def dump(pid: int, *, tries: int = TRIES) -> Snapshot:
     """Every thread's stack at one moment, by memory reads alone: the target is never stopped.
 
     A program that runs fast can change a stack while it is read; then the dump is taken again.
     """
+    cpu_s = took_s = 0.0
     await once("pyspy-door", lambda: check(pid), 5.0)
     argv = [await once("pyspy-door", find, 5.0), "dump", "-p", str(pid), "--json", "--full-filenames", "--nonblocking"]
     for attempt in range(tries):
         done = await run(argv, timeout=8, memory=MEMORY, cpu_seconds=6)
+        cpu_s, took_s = cpu_s + done.cpu_s, took_s + done.took_s
         if done.rc == 0:
             try:
-                return await once("pyspy-door", partial(_threads, pid, done.out), 5.0)
+                return Snapshot(tuple(await once("pyspy-door", partial(_threads, pid, done.out), 5.0)), cpu_s, took_s)
             except ValueError:
                 continue
         if attempt + 1 < tries:

@@ -15,6 +15,8 @@ IDLE_CORES = 0.05
 """A process that burns less than this is idle; its samples say nothing about a hotspot (py-spy calls sleepers active at times)."""
 VICTIM_SHARE = 0.15
 """A thread with less of the lock's held time than this, while it keeps asking, waits for others."""
+FEW_ROUNDS = 20
+"""Rounds below which a share of samples is off by ten points or more, and the words say how few there were."""
 HOLDS = 0.9
 """A thread whose lock time is at least this part of its CPU time computes in Python alone."""
 
@@ -63,7 +65,7 @@ def _hot(window: Window, found: Found) -> None:
         found.put("hot_cores", None if native else 0.0)
         return
     cores = top.share * window.cores
-    words = f"{top.frame.short} in {_brief(top.frame)} owns {top.share:.0%} of {window.cores:.2f} cores burnt"
+    words = f"{top.frame.short} in {_brief(top.frame)} owns {top.share:.0%} of {window.cores:.2f} cores burnt" + _few(window.wall)
     culprits = [code(window.pid, top.frame, top.share, _threads(top)), *_next(window, stacks, top)]
     found.put("hot_share", top.share, words, culprits)
     found.put("hot_cores", cores, words, culprits)
@@ -139,6 +141,10 @@ def _gil_victims(window: Window, per_thread: Mapping[int, float], held: float, f
     found.put(
         "gil_victims", float(len(starved)), f"{len(starved)} threads ask for it and seldom get it" + (f": {named}" if named else "")
     )
+
+
+def _few(record: Recording) -> str:
+    return f" (all threads were seen {record.rounds} times only)" if record.rounds < FEW_ROUNDS else ""
 
 
 def _brief(frame: Frame) -> str:

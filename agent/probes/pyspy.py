@@ -18,12 +18,13 @@ from agent.host.lane import once
 from agent.host.procstat import NoSuchProcess, stat
 from agent.host.threads import Look
 from agent.model import Artifact, Cost, Evidence, Metric, Target, Tools
+from agent.probes import _records
 from agent.probes._files import keep_stacks
 from agent.probes._found import Found, Window
 from agent.probes._guard import answer, guarded, pid_of, python_of
 from agent.probes._loops import is_loop
 from agent.probes._profile import judge, on_cpu
-from agent.stacks import Stack, ThreadDump
+from agent.stacks import Stack
 
 LOOKS_PER_S = 50
 GROUPS = ("hot_share", "gil_share", "loop_blocked_share", "gc_share")
@@ -34,7 +35,9 @@ BUSIEST = 3
 class Probe:
     """Settings: ``seconds`` of sampling (1 to 30), ``mode`` (``both``, ``wall``, ``gil``), ``subprocesses`` (the three busiest).
 
-    ``blocking`` stops the target for each sample: exact stacks of very short calls, refused by the door where it could hurt.
+    The samplers take an eighth of a core together, by what the first look cost: a process of hundreds of threads is seen a few
+    times only, over up to twice the seconds, and the answers say so. ``blocking`` stops the target for each sample, at most 4 %
+    of the time: exact stacks of very short calls, refused by the door where it could hurt.
     """
 
     seconds: float = 4.0
@@ -84,8 +87,7 @@ class Probe:
     async def _window(self, pid: int, tools: Tools) -> Window | AgentError:
         """One process over the window; its error if it cannot be looked at (the others still are)."""
         try:
-            dump = await pyspy.dump(pid)
-            return await self._measure(pid, dump, tools)
+            return await self._measure(pid, await pyspy.dump(pid), tools)
         except AgentError as error:
             return error
         except ExceptionGroup as several:  # the target ended under all of them
@@ -94,38 +96,18 @@ class Probe:
                 raise
             return _first(known)
 
-    async def _measure(self, pid: int, dump: list[ThreadDump], tools: Tools) -> Window:
-        loops = tuple(thread.tid for thread in dump if thread.tid and is_loop(thread.frames))
-        count = (await once("probe-pyspy", lambda: stat(pid), 2.0)).threads
-        seconds = min(30.0, max(1.0, self.seconds))
+    async def _measure(self, pid: int, first: pyspy.Snapshot, tools: Tools) -> Window:
+        loops = tuple(thread.tid for thread in first.threads if thread.tid and is_loop(thread.frames))
+        asked, blocking = min(30.0, max(1.0, self.seconds)), self.blocking and not tools.gentle
+        plan = await _records.plan(pid, first, seconds=asked, mode=self.mode, loop=bool(loops), blocking=blocking)
         async with asyncio.TaskGroup() as group:
-            kernel = group.create_task(once("probe-pyspy-proc", lambda: watch(pid, loops, seconds), seconds + 5))
-            records = group.create_task(self._records(pid, seconds, count, bool(loops), not tools.gentle and self.blocking))
-        seen = kernel.result()
-        wall, gil, idle = records.result()
-        names = {thread.tid: thread.name for thread in dump if thread.tid}
+            kernel = group.create_task(once("probe-pyspy-proc", lambda: watch(pid, loops, plan.seconds), plan.seconds + 5))
+            records = group.create_task(_records.take(plan))
+        seen, (wall, gil, idle) = kernel.result(), records.result()
+        names = {thread.tid: thread.name for thread in first.threads if thread.tid}
         return Window(
-            pid, seen.seconds, seen.cpu, seen.wakes, names, len(dump), loops, seen.looks, wall, gil, idle, seen.collecting
+            pid, seen.seconds, seen.cpu, seen.wakes, names, len(first.threads), loops, seen.looks, wall, gil, idle, seen.collecting
         )
-
-    async def _records(self, pid: int, seconds: float, count: int, loop: bool, blocking: bool) -> list[pyspy.Recording | None]:
-        """Stacks on a CPU, holders of the interpreter lock, and for a loop sleepers too; in turn if they stop the target."""
-        wanted = [self.mode != "gil", self.mode != "wall", self.mode != "gil" and loop]
-        each = seconds / sum(wanted) if blocking else seconds
-        many = count > pyspy.MANY_THREADS  # the lock's holder is cheap to find among any number
-        found: list[pyspy.Recording | None] = [None, None, None]
-        turns = asyncio.Semaphore(1 if blocking else 3)
-
-        async def one(index: int) -> None:
-            async with turns:
-                kind = {"gil": index == 1, "idle": index == 2}
-                spread = many and not kind["gil"]
-                found[index] = await pyspy.record(pid, seconds=each, threads=count, blocking=blocking, spread=spread, **kind)
-
-        async with asyncio.TaskGroup() as group:
-            for index in (index for index in range(3) if wanted[index]):
-                group.create_task(one(index))
-        return found
 
     def _keep(self, windows: list[Window], tools: Tools) -> tuple[list[Artifact], str]:
         """Keep the weighted stacks of the process that burnt most; an idle one leaves nothing to see."""

@@ -9,11 +9,12 @@ from __future__ import annotations
 import asyncio
 import time
 from collections import Counter
+from collections.abc import Sequence
 from functools import partial
 from typing import ClassVar
 
 from agent.dataclass import dataclass
-from agent.host import procs, pyspy, threads
+from agent.host import procs, pyspy, pyspy_pace, threads
 from agent.host.lane import once
 from agent.host.threads import WaitKind
 from agent.model import Cost, Culprit, Evidence, Metric, Target, Tools
@@ -30,7 +31,7 @@ _BLOCKING = (WaitKind.IO, WaitKind.POLL, WaitKind.SLEEP, WaitKind.CHILD, WaitKin
 
 @dataclass
 class Probe:
-    """Settings: ``snapshots`` (2 to 8) and ``gap`` seconds between them."""
+    """Settings: ``snapshots`` (2 to 8) and ``gap`` seconds between them; where one costs much, fewer and further apart."""
 
     snapshots: int = 4
     gap: float = 0.5
@@ -55,12 +56,7 @@ class Probe:
 
     async def _look(self, target: Target, tools: Tools) -> Evidence:
         pid = await once("probe-stacks", lambda: python_of(pid_of(target)), 5.0)
-        shots = []
-        for index in range(min(8, max(2, self.snapshots))):
-            if index:
-                await asyncio.sleep(max(0.05, self.gap))
-            dumps = await pyspy.dump(pid)
-            shots.append(await once("probe-stacks", partial(shot, pid, dumps), 5.0))
+        shots = await self._shots(pid)
         found = await once("probe-stacks", lambda: judge(pid, shots), 10.0)
         title = f"process {pid}: where its threads stand"
         keep = partial(keep_stacks, tools.artifacts_dir, f"stacks-{pid}", _seen(shots), title=title, unit="snapshots")
@@ -69,8 +65,22 @@ class Probe:
             found.says["artifacts"] = missing
         return Evidence("stacks", found.answers, found.culprits, found.says, tuple(artifacts))
 
+    async def _shots(self, pid: int) -> list[Shot]:
+        """Snapshots as wanted; where one costs much, further apart, and rather fewer."""
+        shots: list[Shot] = []
+        count, gap = min(8, max(2, self.snapshots)), max(0.05, self.gap)
+        while len(shots) < count:
+            if shots:
+                await asyncio.sleep(gap)
+            taken = await pyspy.dump(pid)
+            shots.append(await once("probe-stacks", partial(shot, pid, taken.threads), 5.0))
+            if len(shots) == 1:
+                price = pyspy_pace.cost(taken.cpu_s, len(taken.threads), taken.frames)
+                count, gap = pyspy_pace.row(price.dump_s, taken.took_s, count, gap)
+        return shots
 
-def shot(pid: int, dumps: list[ThreadDump]) -> Shot:
+
+def shot(pid: int, dumps: Sequence[ThreadDump]) -> Shot:
     """What the kernel says of the threads, right after their stacks were read."""
     looks = {look.tid: look for look in threads.look(pid, threads.task_ids(pid))}
     return Shot(time.monotonic(), tuple(dumps), looks, {thread.tid: thread for thread in procs.threads(pid)})

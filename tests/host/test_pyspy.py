@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import subprocess
+import sys
 from collections.abc import Iterator
 
 import pytest
@@ -11,6 +12,7 @@ from agent.errors import AgentError, Refused
 from agent.host import pyspy
 from agent.host.procstat import NoSuchProcess, NotPermitted
 from agent.host.run import Completed
+from agent.stacks import Frame, ThreadDump
 
 
 @pytest.mark.parametrize(("threads", "expected"), [(1, 100), (16, 100), (40, 50), (300, 7), (2000, 5)])
@@ -22,21 +24,6 @@ def test_the_rate_falls_with_the_threads(threads: int, expected: int) -> None:
 def test_looking_only_for_the_locks_holder_is_cheaper() -> None:
     """One stack a round instead of all: at least 20 rounds a second."""
     assert (pyspy.rate(300, gil=True), pyspy.rate(300), pyspy.rate(8, gil=True)) == (20, 7, 100)
-
-
-@pytest.mark.parametrize(
-    ("threads", "seconds", "expected"),
-    [(20, 4.0, (25, 4)), (100, 4.0, (5, 4)), (300, 4.0, (2, 3)), (2000, 4.0, (1, 4)), (2000, 30.0, (1, 5)), (300, 1.0, (7, 1))],
-)
-def test_a_spread_record_takes_one_seconds_rounds_over_all_of_its_seconds(
-    threads: int, seconds: float, expected: tuple[int, int]
-) -> None:
-    """A look at hundreds of threads costs what it may, and still sees more than its first second."""
-    per_second, whole = pyspy.plan(seconds, threads, spread=True)
-    assert (per_second, whole) == expected
-    assert whole <= seconds
-    assert per_second <= pyspy.rate(threads)
-    assert pyspy.plan(seconds, threads) == (pyspy.rate(threads), round(seconds))
 
 
 @pytest.mark.parametrize(
@@ -82,3 +69,42 @@ async def test_a_kernel_thread_and_a_program_that_is_not_python_are_refused(slee
         await pyspy.dump(sleeper)
     with pytest.raises(AgentError):
         await pyspy.dump(2)
+
+
+def test_snapshots_show_the_running_threads_and_on_request_the_sleepers() -> None:
+    """One row of snapshots serves both questions, and each snapshot is a round."""
+    run, wait = Frame("run", "/srv/a.py", 3), Frame("wait", "/srv/a.py", 9)
+    threads = (
+        ThreadDump(1, "M", True, True, (run,)),
+        ThreadDump(2, "W", False, False, (wait,)),
+        ThreadDump(3, "", True, False, ()),
+    )
+    taken = [pyspy.Snapshot(threads, 0.1, 0.3)] * 4
+    ran, everyone = pyspy.seen(taken, idle=False), pyspy.seen(taken, idle=True)
+    assert ({s.tid for s in ran.stacks}, {s.tid for s in everyone.stacks}) == ({1}, {1, 2})
+    assert (ran.rounds, ran.errors, len(ran.stacks)) == (4, 0, 4)
+    assert ran.cpu_s == pytest.approx(0.4)
+    assert taken[0].frames == 2
+
+
+@pytest.fixture
+def busy() -> Iterator[int]:
+    """A program that computes."""
+    code = "print(1, flush=True)\nwhile True: sum(range(50))"
+    process = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE)
+    assert process.stdout is not None
+    process.stdout.readline()
+    yield process.pid
+    process.kill()
+    process.wait()
+    process.stdout.close()
+
+
+@pytest.mark.real
+async def test_a_row_of_snapshots_ends_with_its_allowance(busy: int) -> None:
+    """As many as the CPU seconds allow, the first counted, however long there is time; each shows the program's line."""
+    first = await pyspy.dump(busy)
+    few = await pyspy.dumps(busy, first, seconds=0.6, cpu_s=2.5 * first.cpu_s)
+    assert 2 <= len(few) <= 3
+    assert await pyspy.dumps(busy, first, seconds=0.6, cpu_s=0.0) == [first]
+    assert pyspy.seen(few, idle=True).stacks[-1].frames
