@@ -81,10 +81,10 @@ def parse_hours(text: str, zone: str) -> Hours:
 
 def parse_zone(name: str) -> tzinfo:
     """A time zone by its IANA name; ValueError with the nearest known name."""
-    import zoneinfo  # only where somebody names a zone
-
     if name == "UTC":
         return UTC
+    import zoneinfo  # only where somebody names a zone
+
     try:
         return zoneinfo.ZoneInfo(name)
     except (zoneinfo.ZoneInfoNotFoundError, ValueError, OSError):

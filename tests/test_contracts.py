@@ -56,3 +56,23 @@ def test_the_daemon_starts_without_what_it_may_never_need() -> None:
     code = "import agent.cli.run, agent.daemon, sys; from agent import plugins; plugins.installed(); print(*sys.modules)"
     loaded = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True, cwd=AGENT.parent).stdout
     assert not set(DEAR) & set(loaded.split())
+
+
+SPARED = ("_ssl", "_hashlib", "urllib.request", "http.client", "argparse", "tarfile", "zipfile", "zoneinfo", "sysconfig")
+"""Modules that asyncio, hashlib and aiohttp bring to whoever does not prevent it."""
+RUN = """
+import sys
+from agent.host import spare
+spare.openssl()
+import agent.cli.run, agent.daemon
+from agent import plugins
+plugins.installed()
+print(*sys.modules)
+"""
+
+
+@pytest.mark.real
+def test_a_running_daemon_has_no_tls_and_no_client() -> None:
+    """``run`` prevents what its libraries would load for clients and command lines that it is not."""
+    loaded = subprocess.run([sys.executable, "-c", RUN], check=True, capture_output=True, text=True, cwd=AGENT.parent).stdout
+    assert not set(SPARED) & set(loaded.split())

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import logging
 import sys
 
@@ -52,9 +51,12 @@ def command(ctx: click.Context, listen: str | None, insecure: bool) -> int:
     import gc
     import os
 
-    from agent.host import heap
+    from agent.host import heap, spare
 
     heap.frugal()
+    spare.openssl()
+    import asyncio
+
     gc.disable()  # a tenth of the start's time; the daemon switches it on when it has settled
     config = configuration.load(ctx.obj["config"])
     set_up_logging(ctx.obj["verbose"], "JOURNAL_STREAM" in os.environ)

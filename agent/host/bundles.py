@@ -9,7 +9,6 @@ stand-ins in the bundle (used where the target has none of its own, and taken ou
 from __future__ import annotations
 
 import functools
-import importlib.metadata
 import os
 import shutil
 import sys
@@ -34,6 +33,8 @@ PIP_S = 180.0
 @functools.cache
 def version() -> str:
     """The version of memray that reads the captures, and so the one that must write them."""
+    import importlib.metadata  # 0.7 MiB, and only a deep look asks
+
     return importlib.metadata.version("memray")
 
 
@@ -116,6 +117,8 @@ async def _pip(part: str, minor: str, wheels: str | None) -> None:
 def _copy_own(part: str) -> None:
     """From where it is installed, not where this process has it from: one that was itself looked at has it from a bundle that is
     gone."""
+    import importlib.metadata
+
     try:
         package = str(importlib.metadata.distribution("memray").locate_file("memray"))
     except importlib.metadata.PackageNotFoundError:

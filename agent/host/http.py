@@ -10,14 +10,17 @@ import asyncio
 import base64
 import contextlib
 import socket
-import ssl
 from collections.abc import Mapping
 from dataclasses import field
+from typing import TYPE_CHECKING
 from urllib.parse import SplitResult, unquote, urlsplit
 
 from agent.dataclass import dataclass
 from agent.errors import AgentError
 from agent.host.lane import Stalled, aside
+
+if TYPE_CHECKING:
+    import ssl
 
 MOST_HEAD = 32 << 10
 MOST_BODY = 64 << 10
@@ -78,7 +81,7 @@ async def request(
         raise NoAnswer(f"no answer within {timeout:g} s", sent=sent[0]) from None
     except Stalled as stalled:
         raise NoAnswer(f"its name was not resolved: {stalled}", sent=False) from None
-    except (OSError, EOFError, ssl.SSLError, asyncio.LimitOverrunError) as error:
+    except (OSError, EOFError, asyncio.LimitOverrunError) as error:
         raise NoAnswer(_said(error), sent=sent[0]) from None
 
 
@@ -113,10 +116,17 @@ async def _connect(host: str, port: int, secure: bool) -> tuple[asyncio.StreamRe
 
 
 async def _context() -> ssl.SSLContext:
-    """Made once, aside: reading the host's certificates takes a while."""
+    """Made once, aside: loading OpenSSL and reading the host's certificates takes a while."""
     if "default" not in _tls:
-        _tls["default"] = await aside(ssl.create_default_context)
+        _tls["default"] = await aside(_trusting)
     return _tls["default"]
+
+
+def _trusting() -> ssl.SSLContext:
+    import ssl  # 5 MiB, for those who speak TLS
+    from asyncio.sslproto import SSLProtocol  # noqa: F401 — left for later by agent.host.spare; here, not on the loop
+
+    return ssl.create_default_context()
 
 
 async def _answer(reader: asyncio.StreamReader, body_s: float) -> Answer:
@@ -151,8 +161,8 @@ def _unchunked(body: bytes) -> bytes:
 
 
 def _said(error: Exception) -> str:
-    if isinstance(error, ssl.SSLCertVerificationError):
-        return f"its certificate is not trusted: {error.verify_message}"
+    if (why := getattr(error, "verify_message", None)) is not None:  # of ssl.SSLCertVerificationError
+        return f"its certificate is not trusted: {why}"
     if isinstance(error, socket.gaierror):
         return f"its name is not known: {error.strerror}"
     if isinstance(error, asyncio.IncompleteReadError):

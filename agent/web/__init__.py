@@ -2,6 +2,6 @@
 
 from __future__ import annotations
 
-from agent.web._lean import lean
+from agent.web._lean import lean_web
 
-lean("aiohttp", "web")
+lean_web()

@@ -6,14 +6,18 @@ and the agent only serves. Everything else stays as it is: ``aiohttp.ClientSessi
 
 from __future__ import annotations
 
+import contextlib
 import importlib
 import re
 import sys
+from collections.abc import Iterator
 from importlib.machinery import ModuleSpec
 from importlib.util import find_spec, module_from_spec
 from pathlib import Path
 from types import ModuleType
 from typing import Any
+
+from agent.host import spare
 
 _VERSION = re.compile(r'^__version__ = "([^"]+)"', re.MULTILINE)
 
@@ -25,6 +29,32 @@ def lean(name: str, part: str) -> None:
         if spec is not None and spec.loader is not None:
             sys.modules[name] = _package(spec)
     importlib.import_module(f"{name}.{part}")
+
+
+def lean_web() -> None:
+    """The served half of aiohttp, without what only its other half calls: TLS if that waits to be asked for, the proxies of a
+    client, a command line of its own, and the machine's types of files (it sends none)."""
+    with contextlib.ExitStack() as stack:
+        stack.enter_context(spare.instead({"urllib.request": ("getproxies", "proxy_bypass"), "argparse": ("ArgumentParser",)}))
+        stack.enter_context(_no_types())
+        if spare.waiting("ssl"):
+            stack.enter_context(spare.without("ssl"))
+        lean("aiohttp", "web")
+
+
+@contextlib.contextmanager
+def _no_types() -> Iterator[None]:
+    """mimetypes reads tables of the machine when it is first used: not in here, but again afterwards."""
+    import mimetypes
+
+    if mimetypes.inited:
+        yield
+        return
+    mimetypes.init([])
+    try:
+        yield
+    finally:
+        mimetypes.inited = False
 
 
 def _package(spec: ModuleSpec) -> ModuleType:

@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import TYPE_CHECKING
+from dataclasses import field
+from typing import NamedTuple
 
 from agent import __version__
+from agent.dataclass import dataclass
 from agent.store.ring import Ring
-from agent.web._lean import lean
 from agent.web.page import HELP, LABEL, PREFIX, line_start, number
-
-if TYPE_CHECKING:
-    from prometheus_client.metrics_core import Metric
 
 SIZE_EVERY_TICKS = 60
 """The ring's size is summed over all its series; once a minute is enough."""
@@ -21,11 +19,38 @@ RENDER_EVERY_TICKS = 10
 """Making families takes ten times as long a line as the page does; these few may be some seconds old."""
 
 
-class OwnCounters:
-    """What the page and the ring did so far, in families of prometheus_client.
+class Sample(NamedTuple):
+    """A value, as prometheus_client has it."""
 
-    They are written here, as its ``generate_latest`` would: that one comes with a web server and its client and, like the package
-    as a whole, with a look at /proc when it is imported, on the loop of whoever scrapes first.
+    name: str
+    labels: dict[str, str]
+    value: float
+    timestamp: None = None
+    exemplar: None = None
+    native_histogram: None = None
+
+
+@dataclass
+class Family:
+    """A metric family with what an exposition of prometheus_client asks of one. That package takes 1 MiB for these few."""
+
+    name: str
+    documentation: str
+    type: str
+    samples: list[Sample] = field(default_factory=list)
+    unit: str = ""
+
+
+def _one(name: str, help: str, kind: str, value: float, unit: str = "") -> Family:
+    """A family of one value without labels."""
+    return Family(name, help, kind, [Sample(name + ("_total" if kind == "counter" else ""), {}, value)], unit)
+
+
+class OwnCounters:
+    """What the page and the ring did so far.
+
+    They are written here, as prometheus_client's ``generate_latest`` would: that one comes with a web server and its client and,
+    like the package as a whole, with a look at /proc when it is imported, on the loop of whoever scrapes first.
     """
 
     def __init__(self, ring: Ring) -> None:
@@ -58,24 +83,23 @@ class OwnCounters:
         text = "".join(_written(family, openmetrics) for family in self.collect())
         return (text + "# EOF\n" if openmetrics else text).encode()
 
-    def collect(self) -> Iterator[Metric]:
+    def collect(self) -> Iterator[Family]:
         """The families, as any registry of prometheus_client takes them."""
-        lean("prometheus_client", "metrics_core")
-        from prometheus_client.metrics_core import CounterMetricFamily, GaugeMetricFamily, InfoMetricFamily, SummaryMetricFamily
-
-        ring = self._ring
-        yield InfoMetricFamily("anfl_agent", "The running agent.", {"version": __version__})
-        requests = CounterMetricFamily("anfl_agent_http_requests", "Requests answered.", labels=("path", "status"))
-        for (path, status), count in sorted(self.requests.items()):
-            requests.add_metric((path, str(status)), count)
-        yield requests
-        yield CounterMetricFamily("anfl_agent_http_refused_connections", "Connections over the limit.", self.refused_connections)
-        yield SummaryMetricFamily("anfl_agent_page_render_seconds", "Rendering the page.", self._renders, self._render_seconds)
-        yield GaugeMetricFamily("anfl_agent_series", "Series in memory that have not ended.", len(ring))
-        yield GaugeMetricFamily("anfl_agent_history_bytes", "Memory the history takes.", self._bytes(), unit="bytes")
-        yield CounterMetricFamily("anfl_agent_samples_dropped", "Samples refused: old, no number, too many series.", ring.dropped)
-        yield CounterMetricFamily("anfl_agent_events_dropped", "Events pushed out by newer ones.", ring.events_dropped)
-        yield CounterMetricFamily("anfl_agent_history_restarts", "Times a stepped clock made history start anew.", ring.restarts)
+        ring, rendering = self._ring, "anfl_agent_page_render_seconds"
+        requests = [
+            Sample("anfl_agent_http_requests_total", {"path": path, "status": str(status)}, number)
+            for (path, status), number in sorted(self.requests.items())
+        ]
+        renders = [Sample(f"{rendering}_count", {}, self._renders), Sample(f"{rendering}_sum", {}, self._render_seconds)]
+        yield Family("anfl_agent", "The running agent.", "info", [Sample("anfl_agent_info", {"version": __version__}, 1.0)])
+        yield Family("anfl_agent_http_requests", "Requests answered.", "counter", requests)
+        yield _one("anfl_agent_http_refused_connections", "Connections over the limit.", "counter", self.refused_connections)
+        yield Family(rendering, "Rendering the page.", "summary", renders)
+        yield _one("anfl_agent_series", "Series in memory that have not ended.", "gauge", len(ring))
+        yield _one("anfl_agent_history_bytes", "Memory the history takes.", "gauge", self._bytes(), "bytes")
+        yield _one("anfl_agent_samples_dropped", "Samples refused: old, no number, too many series.", "counter", ring.dropped)
+        yield _one("anfl_agent_events_dropped", "Events pushed out by newer ones.", "counter", ring.events_dropped)
+        yield _one("anfl_agent_history_restarts", "Times a stepped clock made history start anew.", "counter", ring.restarts)
 
     def _bytes(self) -> int:
         tick, size = self._size
@@ -85,7 +109,7 @@ class OwnCounters:
         return size
 
 
-def _written(family: Metric, openmetrics: bool) -> str:
+def _written(family: Family, openmetrics: bool) -> str:
     """A family in one of the two formats: head and samples."""
     name, kind, help = family.name, family.type, family.documentation.translate(LABEL if openmetrics else HELP)
     if not openmetrics:

@@ -37,12 +37,11 @@ def own() -> OwnCounters:
 def test_the_text_is_that_of_prometheus_client(openmetrics: bool) -> None:
     """To the byte, in both formats."""
     latest = openmetrics_exposition.generate_latest if openmetrics else exposition.generate_latest
-    assert own().render(openmetrics) == latest(own())
+    assert own().render(openmetrics) == latest(own())  # type: ignore[arg-type]
 
 
 def test_a_scrape_loads_neither_a_web_server_nor_what_reads_proc() -> None:
-    """Only the families are imported; whoever wants the package later gets all of it."""
+    """The package is for whoever compares."""
     root = Path(__file__).resolve().parents[2]
     answer = subprocess.run([sys.executable, "-c", LOADED], check=True, capture_output=True, text=True, cwd=root).stdout.split()
-    assert "prometheus_client.metrics_core" in answer
-    assert not {"prometheus_client.exposition", "prometheus_client.process_collector", "wsgiref"} & set(answer)
+    assert not {"prometheus_client", "wsgiref"} & set(answer)
