@@ -11,8 +11,10 @@ from typing import ClassVar
 import pytest
 
 from agent.errors import Unavailable
+from agent.host.clock import SystemClock
 from agent.host.lane import InlineLane, Lane
 from agent.model import Event, Item, Metric, Sample, Series
+from agent.sources import Reading
 from agent.store.ring import Ring
 from agent.watch import Watch
 from tests.fakes.clock import FakeClock
@@ -52,6 +54,10 @@ class Kept:
             if isinstance(item, Sample):
                 own = dict(item.series.labels).get("collector", "")
                 self.samples.append((time, item.series.name, own, item.value))
+
+    def ups(self, collector: str) -> list[float]:
+        """Whether its readings worked, one after the other."""
+        return [v for _, n, c, v in self.samples if (n, c) == ("agent_collector_up", collector)]
 
     def last(self, name: str, collector: str = "") -> float:
         return next(v for _, n, c, v in reversed(self.samples) if (n, c) == (name, collector))
@@ -193,6 +199,67 @@ async def test_running_keeps_one_phase_and_counts_skipped_ticks() -> None:
     task.cancel()
     assert kept.last("agent_ticks_skipped_total") == 2.0
     assert 5 <= source.calls <= 8
+
+
+def test_of_a_reading_that_came_too_late_only_what_happened_counts() -> None:
+    """Its samples are of a moment that is long past."""
+    event = Event(START, "kernel", (), "a GPU fell off the bus")
+    reading = Reading(lambda: [event, *one()])
+    assert (reading.back, reading.events()) == (False, [])
+    assert len(reading()) == 2
+    assert (reading.back, reading.events()) == (True, [event])
+
+
+async def seen(what: Callable[[], bool]) -> None:
+    """Wait until it is so."""
+    for _ in range(1000):
+        if what():
+            return
+        await asyncio.sleep(0.01)
+    raise AssertionError("it did not come to that")
+
+
+async def test_the_shared_lane_keeps_the_phase_by_itself() -> None:
+    """With real threads: each round has the time at which it began on the lane, never before its moment."""
+    kept, source = Kept(), Source(one, interval=0.1)
+    clock = SystemClock()
+    watch, began = Watch({"load": source}, kept, clock, Lane, period=0.1), clock.now()
+    task = asyncio.ensure_future(watch.run())
+    await seen(lambda: source.calls >= 4)
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    watch.close()
+    times = [time for time, name, *_ in kept.samples if name == "host_load1"]
+    assert all(time >= began + 0.1 * number - 0.01 for number, time in enumerate(times))
+    assert kept.last("agent_tick_lateness_seconds") >= 0.0
+
+
+async def test_a_shared_lane_that_hangs_is_said_in_every_round_and_the_others_go_on() -> None:
+    """The loop keeps the phase itself meanwhile; once the reading is back the lane does again."""
+    release, hang = threading.Event(), threading.Event()
+
+    def slow() -> list[Sample | Event]:
+        if hang.is_set():
+            release.wait(10)
+        return one()
+
+    kept, own = Kept(), Blocking(one, interval=0.05)
+    watch = Watch({"slow": Source(slow, interval=0.05, timeout=0.05), "own": own}, kept, SystemClock(), Lane, period=0.05)
+    task = asyncio.ensure_future(watch.run())
+    try:
+        await seen(lambda: kept.ups("slow")[-1:] == [1.0])
+        hang.set()
+        await seen(lambda: kept.ups("slow")[-3:] == [0.0, 0.0, 0.0])
+        calls = own.calls
+        await seen(lambda: own.calls >= calls + 2)
+        hang.clear()
+        release.set()
+        await seen(lambda: kept.ups("slow")[-1] == 1.0)
+    finally:
+        release.set()
+        task.cancel()
+        watch.close()
 
 
 async def test_a_source_can_be_hastened() -> None:

@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import math
 import queue
 import threading
+import time
 from collections.abc import Callable
-from typing import Any, Protocol, TypeVar
+from typing import Any, NamedTuple, Protocol, TypeVar
 
 from agent.errors import AgentError
 
 T = TypeVar("T")
+SLACK_S = 0.001
+"""A call so soon before its time is in time: two clocks' roundings must not make the thread sleep once more."""
 
 
 class Stalled(AgentError):
@@ -31,13 +35,29 @@ class Runner(Protocol):
         ...
 
 
+class _Job(NamedTuple):
+    """A call to be made, not before ``when`` (``time.monotonic``); the next one is expected at ``following``."""
+
+    when: float
+    following: float
+    call: Callable[[], Any]
+    loop: asyncio.AbstractEventLoop
+    future: asyncio.Future[Any]
+
+
 class Lane:
-    """A daemon thread that runs one blocking call at a time."""
+    """A daemon thread that runs one blocking call at a time.
+
+    A call may be given before its time: the thread waits by itself then. Where it also knows when the next one is due, it wakes at
+    that time, not when it is given the call: a loop with such a rhythm neither wakes for its beginning nor has to wake the thread.
+    """
 
     def __init__(self, name: str) -> None:
         self.name = name
-        self._jobs: queue.SimpleQueue[tuple[Callable[[], Any], asyncio.AbstractEventLoop, asyncio.Future[Any]] | None]
-        self._jobs = queue.SimpleQueue()
+        self._jobs: list[_Job] = []  # one at most; whoever takes it out, it is theirs
+        self._bell: queue.SimpleQueue[bool] = queue.SimpleQueue()  # True: look for a job; False: the end
+        self._following = math.inf
+        self._wakes = math.inf  # written before the thread looks for a job: who puts one there first, or reads this, is safe
         self._busy = False
         self._thread: threading.Thread | None = None
         self._last: Callable[[], None] | None = None
@@ -49,6 +69,10 @@ class Lane:
 
     async def run(self, call: Callable[[], T], timeout: float) -> T:
         """The call's result; :class:`Stalled` past ``timeout`` seconds or while an earlier call still hangs."""
+        return await self.run_later(call, timeout)
+
+    async def run_later(self, call: Callable[[], T], timeout: float, after: float = 0.0, every: float = math.inf) -> T:
+        """The same, made in ``after`` seconds. ``every``: so many seconds later the thread looks for the next call by itself."""
         if self._busy:
             raise Stalled(f"{self.name}: the last call has not come back")
         if self._thread is None:
@@ -56,22 +80,37 @@ class Lane:
             self._thread.start()
         loop = asyncio.get_running_loop()
         future: asyncio.Future[T] = loop.create_future()
+        when = time.monotonic() + after
+        job = _Job(when, when + every, call, loop, future)
         try:
             # not wait_for: before Python 3.12 it swallows a cancel that arrives together with the result
-            async with asyncio.timeout(timeout):
+            async with asyncio.timeout(max(0.0, after) + timeout):
                 # put last: the thread wakes at once, and would wait for whatever this one still does
                 self._busy = True
-                self._jobs.put((call, loop, future))
+                self._jobs.append(job)
+                if self._wakes > when + SLACK_S:
+                    self._bell.put(True)
                 return await future
         except TimeoutError:
             if not future.cancelled():  # the answer came at the same moment, or the call itself raised TimeoutError
                 return future.result()
             raise Stalled(f"{self.name}: no answer within {timeout:g} s") from None
+        except asyncio.CancelledError:
+            self._withdraw()
+            raise
+
+    def _withdraw(self) -> None:
+        """A call that waits for its time need not be made any more."""
+        with contextlib.suppress(IndexError):
+            if self._jobs[0].when > time.monotonic():
+                self._jobs.pop()
+                self._busy = False
+                self._bell.put(True)
 
     def close(self, last: Callable[[], None] | None = None) -> None:
         """Let the thread end after its current call, with ``last`` as its very last one; it is never waited for."""
         self._last = last
-        self._jobs.put(None)
+        self._bell.put(False)
         if self._thread is None and last is not None:
             last()
 
@@ -81,9 +120,25 @@ class Lane:
             with contextlib.suppress(Exception):  # nobody is left to be told
                 self._last()
 
+    def _take(self) -> _Job | None:
+        """The next call, once its time has come; None at the end."""
+        while True:
+            self._wakes = self._following
+            now, job = time.monotonic(), next(iter(self._jobs), None)
+            when = self._following if job is None else job.when
+            if when <= now + SLACK_S:
+                self._following = math.inf
+                with contextlib.suppress(IndexError):  # it was withdrawn just now
+                    if job is not None:
+                        return self._jobs.pop()
+                continue
+            with contextlib.suppress(queue.Empty):
+                if not self._bell.get(timeout=None if when == math.inf else when - now):
+                    return None
+
     def _serve(self) -> None:
-        while (job := self._jobs.get()) is not None:
-            call, loop, future = job
+        while (job := self._take()) is not None:
+            _, self._following, call, loop, future = job
             result: Any = None
             error: BaseException | None = None
             try:

@@ -5,10 +5,11 @@ from __future__ import annotations
 import asyncio
 import gc
 import threading
+import time
 
 import pytest
 
-from agent.host.lane import Lane, Stalled
+from agent.host.lane import SLACK_S, Lane, Stalled
 
 
 async def test_a_lane_gives_the_result_or_the_error_of_the_call() -> None:
@@ -89,3 +90,39 @@ async def test_what_fails_after_nobody_waits_any_more_is_no_noise() -> None:
     del task
     gc.collect()
     assert said == []
+
+
+async def test_a_call_may_be_given_before_its_time() -> None:
+    """The thread waits by itself; two that follow in a rhythm need no bell, and neither begins early."""
+    lane, period = Lane("t"), 0.1
+    began = time.monotonic()
+    first = await lane.run_later(time.monotonic, 1.0, period, period)
+    await asyncio.sleep(0.02)
+    second = await lane.run_later(time.monotonic, 1.0, began + 2 * period - time.monotonic(), period)
+    assert first >= began + period - SLACK_S
+    assert second >= began + 2 * period - 2 * SLACK_S
+    assert not lane.stalled
+    lane.close()
+
+
+async def test_a_call_that_is_wanted_sooner_than_expected_is_made_at_once() -> None:
+    """The thread expects the next one in an hour, and hears of it all the same."""
+    lane = Lane("t")
+    assert await lane.run_later(lambda: 1, 1.0, 0.0, 3600.0) == 1
+    await asyncio.sleep(0.05)  # it has gone to sleep
+    assert await lane.run(lambda: 2, 5.0) == 2
+    lane.close()
+
+
+async def test_a_call_that_nobody_waits_for_any_more_is_not_made() -> None:
+    """Before its time it can be taken back, and the lane is free for others."""
+    lane, made = Lane("t"), list[int]()
+    waiting = asyncio.ensure_future(lane.run_later(lambda: made.append(1), 1.0, 3600.0))
+    await asyncio.sleep(0.01)
+    assert lane.stalled
+    waiting.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await waiting
+    assert await lane.run(lambda: 7, 5.0) == 7
+    assert made == []
+    lane.close()
