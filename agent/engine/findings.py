@@ -71,13 +71,13 @@ def _target(cause: Cause, group: list[Walk], entities: Entities) -> Target:
 
 
 def culprits(cause: Cause, walk: Walk, entities: Entities) -> tuple[Culprit, ...]:
-    """Those the cause names (checks, answers, labels, info series), or else of its required and supporting checks, in their
-    order."""
-    named = [c for name in cause.culprit for c in _named(name, walk, entities)]
-    if not named:
-        checks = dict.fromkeys((*cause.require, *cause.support))
-        named = [c for name in checks for c in _of_check(walk.outcomes[name], entities)]
-    return _unique(named)
+    """Those the cause names (checks, answers, labels, info series); where it names none, of its required and supporting checks,
+    in their order. A cause that knows whom to blame and finds nobody there blames nobody: the sum over the sufferer's own tree
+    says how little it burns."""
+    if cause.culprit:
+        return _unique(c for name in cause.culprit for c in _named(name, walk, entities))
+    checks = dict.fromkeys((*cause.require, *cause.support))
+    return _unique(c for name in checks for c in _of_check(walk.outcomes[name], entities))
 
 
 def gives_culprit(cause: Cause, outcome: Outcome) -> bool:

@@ -34,8 +34,8 @@ _KINDS = {
 
 _LISTS = re.compile(r"'([^'|]*\|[^'|]*\|[^'|]*\|[^'|]*\|[^']*)'")
 """Five names and more in one pattern of labels."""
-_SHARE = re.compile(r"\s*[<>=!]=?\s*[\d.]+\s*%")
-"""What follows a plain number that is compared with a share: seconds per second, say."""
+_ALONE, _SHARE = re.compile(r"(?:^|\(|\band|\bor|\bnot)\s*$"), re.compile(r"\s*[<>=!]=?\s*[\d.]+\s*%(?!\s*[*/])")
+"""What stands before and behind a plain number that is compared with a share: seconds per second, say."""
 _GROUPS = {"(", "and(", "or(", "not("}
 
 
@@ -104,8 +104,8 @@ def said(condition: Compiled, result: Result) -> str:
         spots = [m for m in re.finditer(rf"(?<!\w){re.escape(term.text)}(?![\w({{])", text) if not _inside(m.span(), calls)]
         free = [m for m in spots if m.end() not in shown]
         if free:
-            end = free[0].end()
-            share = not term.unit and _SHARE.match(text, end)
+            start, end = free[0].span()
+            share = not term.unit and _ALONE.search(text[:start]) and _SHARE.match(text, end)
             shown[end] = f" = {figure(term.value, 'ratio' if share else term.unit)}"
         elif not spots:
             rest.append(f"{term.text} = {figure(term.value, term.unit)}")

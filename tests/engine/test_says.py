@@ -69,6 +69,12 @@ def test_a_share_of_time_is_told_as_the_share_it_is_compared_with() -> None:
     )
     text = said(condition, condition.evaluate(Round(view), Instance({"pid": "1"})))
     assert text == "rate(process_cpu_seconds_total, 12s) = 91 % > 35% and rate(process_cpu_seconds_total, 30s) = 0.91 < 2"
+    condition = compile_expr(
+        "process_threads > 50% * host_load1 or host_load1 - process_threads > 50%", Scope(CATALOG.metrics, ("pid",))
+    )
+    view = FakeView.of({of("process_threads", 1): "3*10", "host_load1": "2*10"})
+    text = said(condition, condition.evaluate(Round(view), Instance({"pid": "1"})))
+    assert text.startswith("process_threads = 3 > 50% * host_load1 = 2")
 
 
 def test_a_name_inside_another_name_is_left_alone() -> None:
