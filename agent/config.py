@@ -101,7 +101,7 @@ class Budget:
 
 @dataclass(frozen=True)
 class Config:
-    """The whole configuration; every field is a top-level key."""
+    """The whole configuration; every field is a top-level key, but ``path``: where it was read from."""
 
     listen: str = "127.0.0.1:9477"
     socket: str = ""
@@ -117,7 +117,7 @@ class Config:
     alerts: alerting.Alerts = alerting.DEFAULT
     playbooks: permission.Playbooks = permission.DEFAULT
     budget: Budget = Budget()
-    path: str = ""
+    path: str = field(default="", metadata={"key": False})
 
     @property
     def artifacts_dir(self) -> str:
@@ -149,6 +149,8 @@ def find(explicit: str | None, env: Mapping[str, str]) -> str | None:
     """Path of the configuration file in force, or None for the defaults; ConfigError if a named one is missing."""
     named = explicit or env.get("ANFL_CONFIG")
     if named:
+        if os.path.isdir(named):
+            raise ConfigError(f"'{named}' is a folder, no configuration file", help=f"such as {Path(named) / 'config.yaml'}")
         if not _is_file(named):
             raise ConfigError(f"no configuration file '{named}'", help="check --config and $ANFL_CONFIG")
         return named
@@ -192,7 +194,6 @@ def parse_config(text: str, path: str) -> Config:
         return Config(path=path)
     sections = {key.raw: value for key, value in node.pairs if key.raw in PLUGIN_SECTIONS}
     sections_ok = {name: _plugin_nodes(value, problems) for name, value in sections.items()}
-    problems += [key.problem("unknown key 'path'") for key, _ in node.pairs if key.raw == "path"]
     receivers = [r for key, value in node.pairs if key.raw == "receivers" for r in alerting.read_receivers(value, problems)]
     node.pairs = [(key, value) for key, value in node.pairs if key.raw not in (*PLUGIN_SECTIONS, "receivers")]
     config = fill(Config, node, problems)

@@ -31,5 +31,5 @@ def files() -> list[str]:
         str(path.relative_to(base))
         for name in FOLDERS
         for path in (base / name).rglob("*")
-        if path.is_file() and "__pycache__" not in path.parts
+        if path.is_file() and "__pycache__" not in path.parts and not path.name.startswith(".")
     )

@@ -126,8 +126,10 @@ def read_folder(folder: Path) -> dict[str, str]:
             path = folder / name
             if path.suffix == ".yaml" and name not in tables.FILES:
                 texts[str(path)] = path.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        why = getattr(error, "strerror", None) or str(error)
+    except UnicodeDecodeError:
+        raise ConfigError("cannot read this rule file: it is no UTF-8 text", where=str(path), help="save it as UTF-8") from None
+    except OSError as error:
+        why = error.strerror or str(error)
         what = "folder of rules" if path == folder else "rule file"
         raise ConfigError(f"cannot read this {what}: {why}", where=str(path), help="check its mode and owner") from None
     return texts

@@ -82,11 +82,13 @@ def load(cls: type[T], text: str, file: str) -> T:
 
 
 def fill(cls: type[T], node: Node, problems: list[Problem]) -> T | None:
-    """Make ``cls`` from a mapping node; mistakes are added to ``problems`` and None comes back if one is fatal."""
+    """Make ``cls`` from a mapping node; mistakes are added to ``problems`` and None comes back if one is fatal. A field whose
+    metadata say ``key=False`` is none of the file's."""
+    fields = dataclasses.fields(cls)  # type: ignore[arg-type]
+    hints, known, good = shape(cls), {key_of(f.name): f for f in fields if f.metadata.get("key", True)}, True
     if node.kind != "map":
-        problems.append(node.problem(f"expected a mapping with {_listing(shape(cls))}, got {_said(node)}"))
+        problems.append(node.problem(f"expected a mapping with {_listing(known)}, got {_said(node)}"))
         return None
-    hints, known, good = shape(cls), {key_of(f.name): f for f in dataclasses.fields(cls)}, True  # type: ignore[arg-type]
     values: dict[str, Any] = {}
     for key, value in node.pairs:
         if key.raw not in known:

@@ -27,6 +27,8 @@ def parse_bytes(text: str | int | float) -> float:
     found = re.fullmatch(r"([0-9]+(?:\.[0-9]+)?)\s*([A-Za-z]*)", str(text).strip())
     if not found or found[2].lower() not in _BYTES:
         raise ValueError(f"expected a size such as 512MiB or 2GiB, got '{text}'")
+    if found[2] == "m":
+        raise ValueError(f"expected a size such as 512MiB or 2GiB, got '{text}': m is minutes, write {found[1]}MB")
     return float(found[1]) * _BYTES[found[2].lower()]
 
 

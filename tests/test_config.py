@@ -55,6 +55,21 @@ def test_a_folder_that_may_not_be_looked_into_holds_no_configuration(tmp_path: P
         config.load(str(tmp_path / "closed" / "c.yaml"), {})
 
 
+def test_a_folder_is_no_configuration(tmp_path: Path) -> None:
+    """Nor is what is said of one that there is none."""
+    with pytest.raises(ConfigError, match="is a folder"):
+        config.load(str(tmp_path), {})
+
+
+def test_where_it_was_read_from_is_no_key(tmp_path: Path) -> None:
+    """And is not offered as one."""
+    for text in ("path: /x", "- 1"):
+        with pytest.raises(Problems) as told:
+            config.parse_config(text, "c.yaml")
+        assert "budget" in str(told.value)
+        assert ", path" not in str(told.value)
+
+
 def test_a_file_that_is_no_text_is_told_so(tmp_path: Path) -> None:
     """Its mode and owner would be the wrong place to look."""
     (tmp_path / "c.yaml").write_bytes(b"\xff\xfe\x00")

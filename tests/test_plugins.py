@@ -150,7 +150,7 @@ def test_rules_that_cannot_be_had_are_told(tmp_path: Path) -> None:
     with pytest.raises(AgentError, match="no diagnosis trees found"):
         plugins.rules_or_raise(MADE_UP, empty)
     (tmp_path / "rules" / "binary.yaml").write_bytes(b"\xff\xfe\x00")
-    with pytest.raises(ConfigError, match="cannot read this rule file"):
+    with pytest.raises(ConfigError, match="cannot read this rule file: it is no UTF-8 text; save it as UTF-8"):
         plugins.rules_or_raise(MADE_UP, empty)
     (tmp_path / "rules" / "binary.yaml").write_text("tree: a\n")
     with pytest.raises(Problems) as caught:

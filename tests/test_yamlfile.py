@@ -128,9 +128,10 @@ def test_plain_scalars_follow_yaml_1_2() -> None:
 def test_units_refuse_nonsense() -> None:
     """Durations, sizes and shares say what they expect."""
     assert [parse_duration(x) for x in (90, "90", "250ms", "1d2h")] == [90.0, 90.0, 0.25, 93600.0]
-    assert [parse_bytes(x) for x in (512, "1.5 MB", "2KiB")] == [512.0, 1.5e6, 2048.0]
+    assert [parse_bytes(x) for x in (512, "1.5 MB", "2KiB", "5M")] == [512.0, 1.5e6, 2048.0, 5e6]
     assert [parse_percent(x) for x in (0.5, "12.5%")] == [0.5, 0.125]
-    for parse_one, bad in ((parse_duration, "5x"), (parse_duration, "nan"), (parse_bytes, "2GX"), (parse_percent, "half")):
+    wrong = ((parse_duration, "5x"), (parse_duration, "nan"), (parse_bytes, "2GX"), (parse_bytes, "5m"), (parse_percent, "half"))
+    for parse_one, bad in wrong:
         with pytest.raises(ValueError, match=r"expected|negative"):
             parse_one(bad)
 

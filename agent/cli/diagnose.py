@@ -29,9 +29,18 @@ class Duration(click.ParamType[float]):
             self.fail(str(error), param, ctx)
 
 
+class Pid(click.IntRange):
+    """The number of a process."""
+
+    name = "pid"
+
+    def __init__(self) -> None:
+        super().__init__(1)
+
+
 @click.command("diagnose")
 @click.argument("trees", nargs=-1, metavar="[TREE]...")
-@click.option("--pid", type=click.IntRange(1), help="The process that suffers (with its children).")
+@click.option("--pid", type=Pid(), help="The process that suffers (with its children).")
 @click.option("--unit", help="The systemd unit that suffers.")
 @click.option("--gpu", help="The GPU that suffers (index, UUID or PCI address).")
 @click.option("--for", "for_s", type=Duration(), default="15s", show_default=True, help="How long it may sample.")

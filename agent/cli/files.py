@@ -10,6 +10,10 @@ from agent import data
 from agent.cli._output import print_json
 from agent.errors import AgentError, UsageError
 from agent.host.whole import whole
+from agent.yamlfile import did_you_mean
+
+FEW = 5
+"""So many names fit into a line."""
 
 
 @click.command("files")
@@ -28,9 +32,10 @@ def command(names: tuple[str, ...], to: str | None, as_json: bool) -> None:
     chosen = [f for f in known if any(f == n or f.startswith(n.rstrip("/") + "/") for n in names)]
     for name in names:
         if not any(f == name or f.startswith(name.rstrip("/") + "/") for f in known):
-            raise UsageError(f"no shipped file '{name}'", help="'anfl-agent files' lists them")
+            raise UsageError(f"no shipped file '{name}'", help=did_you_mean(name, known) or "'anfl-agent files' lists them")
     if to is None and len(chosen) > 1:
-        raise UsageError(f"{len(chosen)} files match", help="name one, or copy them with --to DIR")
+        few = f" ({', '.join(chosen)})" if len(chosen) <= FEW else ""
+        raise UsageError(f"{len(chosen)} files match", help=f"name one{few}, or copy them with --to DIR")
     for name in chosen:
         source = data.root() / name
         if to is None:

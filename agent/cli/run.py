@@ -46,7 +46,7 @@ def command(ctx: click.Context, listen: str | None, insecure: bool) -> int:
     """Watch this host until SIGTERM: sample, judge, look closer, serve /metrics and the socket.
 
     SIGHUP reads rules, receivers, routes and maintenance windows again. Under systemd use the shipped unit
-    ('anfl-agent files systemd').
+    ('anfl-agent files systemd/anfl-agent.service').
     """
     import gc
     import os

@@ -55,7 +55,8 @@ def rights(proc: str = "/proc") -> Iterable[Item]:
             "other users",
             "warn",
             f"only processes of user {procs.user_name(os.geteuid())} can be looked into",
-            "run as root, or give the agent CAP_SYS_PTRACE and CAP_DAC_READ_SEARCH (see 'anfl-agent files systemd')",
+            "run as root, or give the agent CAP_SYS_PTRACE and CAP_DAC_READ_SEARCH, as"
+            " 'anfl-agent files systemd/anfl-agent.service' does",
         )
     yama = Path(f"{proc}/sys/kernel/yama/ptrace_scope")
     scope = yama.read_text().strip() if yama.exists() else None

@@ -60,6 +60,10 @@ def test_files_lists_what_ships_and_prints_one(capsys: pytest.CaptureFixture[str
     assert "[Service]" in out
     code, _, err = run(capsys, "files", "rules/none.yaml")
     assert (code, "no shipped file" in err) == (2, True)
+    assert "did you mean 'rules/memory.yaml'?" in run(capsys, "files", "rules/memry.yaml")[2]
+    code, out, err = run(capsys, "files", "systemd")
+    assert (code, out) == (2, "")
+    assert "name one (systemd/anfl-agent-acts.conf, systemd/anfl-agent.service, " in err
 
 
 @pytest.mark.parametrize("words", [[], ["incidents"], ["sim", "gpu"]])

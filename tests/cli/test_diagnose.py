@@ -161,3 +161,10 @@ def test_durations_carry_units() -> None:
     """Plain numbers are seconds."""
     kind = diagnose.Duration()
     assert [kind.convert(text, None, None) for text in ("15s", "5m", "1h30m", "2")] == [15.0, 300.0, 5400.0, 2.0]
+
+
+def test_what_is_no_number_is_no_pid(call: Call) -> None:
+    """Said in words an operator knows."""
+    done = call("diagnose", "--pid", "python3")
+    assert done.code == 2
+    assert "'python3' is not a valid pid" in done.err
