@@ -12,7 +12,7 @@ import click
 import pytest
 
 from agent import data, plugins
-from agent.cli import cli
+from agent.cli._group import SHORT, cli
 from agent.config import Config
 from agent.diagnosis import Confidence, Diagnosis, EvidenceLine, Finding, NotChecked, Possible, ProbeCost, RuledOut
 from agent.drill import needs, read
@@ -65,8 +65,6 @@ def test_every_probe_has_its_part_of_the_page_on_closer_looks() -> None:
 
 def test_every_command_has_a_line_in_the_list_of_commands() -> None:
     """``--help`` says of every command what it is for."""
-    from agent.cli import SHORT
-
     assert set(SHORT) == set(cli.list_commands(click.Context(cli)))
 
 

@@ -6,7 +6,8 @@ import json
 
 import pytest
 
-from agent.cli import cli, main
+from agent.cli import main
+from agent.cli._group import cli
 
 
 def run(capsys: pytest.CaptureFixture[str], *args: str) -> tuple[int, str, str]:

@@ -9,7 +9,9 @@ from collections.abc import Iterator
 import pytest
 
 from agent import daemon
-from agent.cli.run import CRASHED, set_up_logging
+from agent.cli import _running
+from agent.cli._group import cli
+from agent.cli._running import CRASHED, Asked, asked, set_up_logging
 from agent.errors import AgentError
 from tests.cli.conftest import Call
 
@@ -70,3 +72,70 @@ def test_a_failed_organ_ends_the_agent_with_its_traceback_in_the_log(call: Call,
     assert done.code == CRASHED
     assert "an organ of the agent failed; the agent ends" in done.err
     assert "ValueError: in the judge" in done.err
+
+
+PLAIN = (
+    "run",
+    "run --listen 127.0.0.1:1",
+    "run --listen=:0 --insecure",
+    "run --insecure --listen a --listen b",
+    "--config /x run",
+    "--config=/a=b -v run --insecure",
+    "--config /a --config /b -vv --verbose run",
+    "-vvv run --listen=",
+)
+FOR_CLICK = (
+    "",
+    "--help",
+    "run --help",
+    "run -h",
+    "run -v",
+    "run --config /x",
+    "run --listen",
+    "run --listen --insecure",
+    "run --insecure=yes",
+    "run now",
+    "run run",
+    "--listen a run",
+    "--config",
+    "--config run",
+    "--config -x run",
+    "-vx run",
+    "-v- run",
+    "--version",
+    "-- run",
+    "status",
+    "drill run",
+)
+
+
+@pytest.mark.parametrize("environment", [None, "", "/of/the/environment"])
+@pytest.mark.parametrize("line", PLAIN)
+def test_a_plain_run_is_understood_as_click_would(line: str, environment: str | None, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Both readers of the command line come to the same options."""
+    if environment is None:
+        monkeypatch.delenv("ANFL_CONFIG", raising=False)
+    else:
+        monkeypatch.setenv("ANFL_CONFIG", environment)
+    given: list[Asked] = []
+    monkeypatch.setattr("agent.cli.run.run", given.append)
+    cli.main(line.split(), prog_name="anfl-agent", standalone_mode=False)
+    assert given == [asked(line.split())]
+
+
+@pytest.mark.parametrize("line", FOR_CLICK)
+def test_anything_else_is_left_to_click(line: str) -> None:
+    """Help, other commands and every mistake: it says what is wrong."""
+    assert asked(line.split()) is None
+
+
+def test_a_run_that_is_interrupted_before_it_listens_for_signals_ends_as_every_command(
+    call: Call, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Without a traceback, with the code of SIGINT."""
+
+    def interrupted(given: Asked) -> int:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(_running, "run", interrupted)
+    assert call("run").code == 130
