@@ -44,8 +44,6 @@ def load(bundle: str) -> Any:
     memray = sys.modules.get("memray")
     if memray is not None and hasattr(memray, "Tracker"):
         return memray
-    switch = sys.getswitchinterval()
-    sys.setswitchinterval(0.0002)  # else an import beside a thread that hogs the interpreter takes seconds
     try:
         with_path(sys.path.append, bundle, ("typing_extensions", "rich.progress"))
         with_path(lambda path: sys.path.insert(0, path), bundle, ("memray", "memray.reporters.module_tools"))
@@ -53,8 +51,6 @@ def load(bundle: str) -> Any:
         for name in ("rich.progress", "rich", "typing_extensions"):
             if str(getattr(sys.modules.get(name), "__file__", "")).startswith(bundle + os.sep):
                 del sys.modules[name]
-        if sys.getswitchinterval() == 0.0002:
-            sys.setswitchinterval(switch)
     return sys.modules["memray"]
 
 
@@ -90,8 +86,8 @@ def watch(path: str, folder: str, seconds: float, cap: int, sleep: Any) -> tuple
     return "time", resident
 
 
-def track(memray: Any, census: Any, config: dict[str, Any], number: int, stage: dict[str, Any], sleep: Any) -> None:
-    """One tracked stage, between its two census files."""
+def track(memray: Any, census: Any, config: dict[str, Any], number: int, stage: dict[str, Any], sleep: Any, begun: Any) -> None:
+    """One tracked stage, between its two census files; ``begun`` is called when the first is there."""
     atexit = __import__("atexit")
     folder = config["folder"]
     path = os.path.join(folder, f"capture-{number}")
@@ -112,6 +108,7 @@ def track(memray: Any, census: Any, config: dict[str, Any], number: int, stage: 
     try:
         first = census()  # only now: making the tracker takes memory, too
         put(folder, f"started-{number}", {"token": config["token"], "census": first, "mode": stage["mode"]})
+        begun()
         why, resident = watch(path, folder, stage["seconds"], config["cap"], sleep)
         last = census()
     finally:
@@ -133,8 +130,8 @@ def following(folder: str, number: int, wait: float, sleep: Any) -> dict[str, An
     return None
 
 
-def main(config: dict[str, Any], census: Any) -> None:
-    """Track in stages until the agent has seen enough."""
+def main(config: dict[str, Any], census: Any, begun: Any) -> None:
+    """Track in stages until the agent has seen enough; ``begun`` is called once tracking has begun."""
     folder = config["folder"]
     if stopped(folder):
         return
@@ -145,6 +142,6 @@ def main(config: dict[str, Any], census: Any) -> None:
     stage: dict[str, Any] | None = config["stage"]
     number = 1
     while stage is not None and not stopped(folder):
-        track(memray, census, config, number, stage, sleep)
+        track(memray, census, config, number, stage, sleep, begun)
         stage = following(folder, number, config["wait_s"], sleep)
         number += 1

@@ -6,11 +6,12 @@ import os
 import secrets
 import shutil
 from dataclasses import asdict
+from types import ModuleType
 from typing import Any
 
 from agent.dataclass import dataclass
 from agent.errors import Unavailable
-from agent.host import attach_census, attach_collect, attach_gdb, attach_payload, bundles
+from agent.host import attach_census, attach_collect, attach_gdb, attach_payload, attach_turns, bundles
 from agent.host.attach_gate import Admitted
 from agent.host.attach_place import Ledger, Place, make
 
@@ -106,10 +107,22 @@ def reachable(target: Admitted, bundle: str) -> bool:
 def payload(config: dict[str, Any]) -> str:
     """The program text for the target. Its frames carry a file name of ours, so that they can be told from the target's own."""
     collects = config["stage"]["mode"] == "collect"
-    parts = ["space = {'__name__': 'anfl_agent_payload'}"]
-    for module in (attach_payload, attach_collect) if collects else (attach_census, attach_payload):
-        with open(str(module.__file__), encoding="utf-8") as file:
-            parts.append(f"exec(compile({file.read()!r}, '<anfl-agent>', 'exec'), space)")
-    given = ("put", "stopped", "real_sleep") if collects else ("census",)
+    modules = (attach_payload, attach_collect) if collects else (attach_census, attach_payload)
+    given = ("put", "stopped", "real_sleep") if collects else ("census", "calm")
     words = ", ".join([repr(config), *(f"space[{name!r}]" for name in given)])
-    return "\n".join([*parts, f"space[{'collect' if collects else 'main'!r}]({words})", ""])
+    steps = [*(_loaded(module) for module in modules), f"space[{'collect' if collects else 'main'!r}]({words})"]
+    if not collects:  # there every thread's pause counts, and nothing is imported
+        steps = [
+            _loaded(attach_turns),
+            "space['hurry']()",
+            "try:",
+            *(f"    {step}" for step in steps),
+            "finally:",
+            "    space['calm']()",
+        ]
+    return "\n".join(["space = {'__name__': 'anfl_agent_payload'}", *steps, ""])
+
+
+def _loaded(module: ModuleType) -> str:
+    with open(str(module.__file__), encoding="utf-8") as file:
+        return f"exec(compile({file.read()!r}, '<anfl-agent>', 'exec'), space)"

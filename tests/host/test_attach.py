@@ -18,12 +18,13 @@ from weakref import WeakSet
 import pytest
 
 from agent.errors import AgentError, Refused, Unavailable
-from agent.host import attach_census, attach_gate, attach_gdb, attach_guard, attach_payload
+from agent.host import attach_census, attach_gate, attach_gdb, attach_guard, attach_payload, attach_turns
 from agent.host.attach import Stage, attach
 from agent.host.attach_start import payload
 from agent.host.attach_words import failure, payload_error
 
 LEAKY = "import time\nkeep = []\nprint('READY', flush=True)\nwhile True:\n    keep.append(bytearray(2000))\n    time.sleep(0.005)\n"
+TELLING = "import signal, sys\nsignal.signal(signal.SIGUSR1, lambda *_: print(sys.getswitchinterval(), flush=True))\n" + LEAKY
 BLOCKED = "import threading\nprint('READY', flush=True)\nthreading.Event().wait()\n"
 
 
@@ -48,7 +49,7 @@ def run(programs: list[subprocess.Popen[bytes]], source: str) -> int:
     return programs[-1].pid
 
 
-@pytest.mark.parametrize("module", [attach_payload, attach_census])
+@pytest.mark.parametrize("module", [attach_payload, attach_census, attach_turns])
 def test_what_is_sent_into_a_target_reads_on_the_oldest_python(module: object) -> None:
     """The payload is text for 3.9 to 3.13."""
     ast.parse(Path(str(getattr(module, "__file__"))).read_text(), feature_version=(3, 9))  # noqa: B009
@@ -59,6 +60,35 @@ def test_the_payload_is_one_program_with_frames_of_its_own() -> None:
     text = payload({"folder": "/tmp/x'y", "stage": {"mode": "default", "seconds": 1.0}})
     assert compile(text, "payload", "exec")
     assert "<anfl-agent>" in text
+
+
+@pytest.mark.parametrize("usual", [0.005, 0.0003, 0.0001])
+def test_quicker_turns_at_the_interpreter_lock_are_given_back(usual: float) -> None:
+    """The program's switch interval is what it was, however the interpreter rounds it; one it set meanwhile stays."""
+    first = sys.getswitchinterval()
+    try:
+        sys.setswitchinterval(usual)
+        told = sys.getswitchinterval()
+        attach_turns.hurry()
+        assert sys.getswitchinterval() <= attach_turns.QUICK_S
+        attach_turns.calm()
+        attach_turns.calm()
+        assert sys.getswitchinterval() == told
+        attach_turns.hurry()
+        sys.setswitchinterval(0.01)
+        attach_turns.calm()
+        assert sys.getswitchinterval() == pytest.approx(0.01)
+    finally:
+        sys.setswitchinterval(first)
+
+
+def test_a_payload_that_fails_gives_the_turns_back() -> None:
+    """Also where memray cannot be brought in, the program runs on as it was."""
+    usual = sys.getswitchinterval()
+    text = payload({"folder": "/", "bundle": "/nowhere", "token": "", "wait_s": 0, "cap": 1, "stage": {"mode": 7, "seconds": 1.0}})
+    with pytest.raises(AttributeError, match="main"):
+        exec(text.replace("space['main']", "sys.main"), {"sys": sys})
+    assert sys.getswitchinterval() == usual
 
 
 def test_the_census_counts_tasks_threads_and_caches_by_what_they_run() -> None:
@@ -202,8 +232,8 @@ def test_targets_that_would_be_hurt_are_refused_and_left_as_they_are(programs: l
 async def test_two_stages_on_a_live_process_leave_it_alone_afterwards(
     programs: list[subprocess.Popen[bytes]], tmp_path: Path
 ) -> None:
-    """It is tracked, then tracked again, is traced by nobody, and its capture folder is gone."""
-    pid = run(programs, LEAKY)
+    """It is tracked, then tracked again, is traced by nobody, its capture folder is gone, and its threads take turns as before."""
+    pid = run(programs, TELLING)
     async with attach(pid, Stage("default", 0.3), state_dir=str(tmp_path)) as watched:
         await watched.started()
         with pytest.raises(Refused, match="captured already"):
@@ -221,6 +251,9 @@ async def test_two_stages_on_a_live_process_leave_it_alone_afterwards(
     status = attach_guard.status(pid)
     assert status["TracerPid"] == "0"
     assert status["State"][0] in "RS"
+    os.kill(pid, signal.SIGUSR1)
+    assert programs[-1].stdout is not None
+    assert float(programs[-1].stdout.readline()) == sys.getswitchinterval()
 
 
 @pytest.mark.real
