@@ -11,7 +11,7 @@ from agent.engine.entities import CHAIN, Entities
 from agent.engine.graph import Active, Place
 from agent.engine.joins import MOST_CULPRITS
 from agent.engine.rounds import Live
-from agent.engine.says import culprit, names_in
+from agent.engine.says import culprit, names_in, unit_in
 from agent.engine.trees import Cause
 from agent.engine.walk import Outcome, Walk
 from agent.model import Artifact, Culprit, Evidence, Labels, Target
@@ -115,7 +115,8 @@ def _of_check(outcome: Outcome, entities: Entities) -> Iterable[Culprit]:
     first = folds[0] if folds else None
     # of a maximum only the greatest is to blame; of a sum, all that add to it
     ranked = outcome.result.culprits[:1] if first is not None and first.text.startswith("max_of") else outcome.result.culprits
-    stood_out = [culprit(ls, entities, first if i == 0 else None) for i, ls in enumerate(ranked)]
+    unit = unit_in(expr, first) if first is not None else ""
+    stood_out = [culprit(ls, entities, first if i == 0 else None, unit) for i, ls in enumerate(ranked)]
     return [*told, *(c for c in stood_out if c is not None)]
 
 

@@ -101,17 +101,29 @@ def said(condition: Compiled, result: Result) -> str:
     text = condition.text
     calls, shown, rest = _calls(text), dict[int, str](), []
     for term in result.terms:
-        spots = [m for m in re.finditer(rf"(?<!\w){re.escape(term.text)}(?![\w({{])", text) if not _inside(m.span(), calls)]
+        spots = [m for m in _spots(term, text) if not _inside(m.span(), calls)]
         free = [m for m in spots if m.end() not in shown]
         if free:
-            start, end = free[0].span()
-            share = not term.unit and _ALONE.search(text[:start]) and _SHARE.match(text, end)
-            shown[end] = f" = {figure(term.value, 'ratio' if share else term.unit)}"
+            shown[free[0].end()] = f" = {figure(term.value, _unit_at(free[0], term))}"
         elif not spots:
             rest.append(f"{term.text} = {figure(term.value, term.unit)}")
     for end in sorted(shown, reverse=True):
         text = text[:end] + shown[end] + text[end:]
     return _LISTS.sub(_shortened, text) + (f" ({'; '.join(rest)})" if rest else "")
+
+
+def unit_in(condition: Compiled, term: Term) -> str:
+    """In which unit a condition's term is told: a plain number that is compared with a share is one."""
+    return next((_unit_at(spot, term) for spot in _spots(term, condition.text)), term.unit)
+
+
+def _spots(term: Term, text: str) -> list[re.Match[str]]:
+    return list(re.finditer(rf"(?<!\w){re.escape(term.text)}(?![\w({{])", text))
+
+
+def _unit_at(spot: re.Match[str], term: Term) -> str:
+    alone = not term.unit and _ALONE.search(spot.string[: spot.start()]) and _SHARE.match(spot.string, spot.end())
+    return "ratio" if alone else term.unit
 
 
 def _shortened(found: re.Match[str]) -> str:
@@ -144,8 +156,9 @@ def _inside(span: tuple[int, int], calls: list[tuple[int, int]]) -> bool:
     return any(start <= span[0] and span[1] <= end and (start, end) != span for start, end in calls)
 
 
-def culprit(labels: Labels, entities: Entities, term: Term | None = None) -> Culprit | None:
-    """Who a label set stands for; ``term`` is the value that singled it out, ``says`` among the labels what was reported."""
+def culprit(labels: Labels, entities: Entities, term: Term | None = None, unit: str = "") -> Culprit | None:
+    """Who a label set stands for; ``term`` is the value that singled it out, told in ``unit`` if it has none of its own; ``says``
+    among the labels is what was reported."""
     named = dict(labels)
     label = next((k for k in _KINDS if named.get(k)), None)
     if label is None:
@@ -168,7 +181,7 @@ def culprit(labels: Labels, entities: Entities, term: Term | None = None) -> Cul
         share = value if term.unit == "ratio" else None
         rate = value if term.unit.endswith("/second") else None
     where = f"on {gpu_name(named)}" if label == "pid" and named.get("uuid") else ""
-    detail = figure(value, term.unit) if term is not None and value is not None else named.get("says", where)
+    detail = figure(value, term.unit or unit) if term is not None and value is not None else named.get("says", where)
     uuid, pci = named.get("uuid") or None, named.get("pci") or None
     return Culprit(_KINDS[label], name, pid=pid, uuid=uuid, pci=pci, share=share, rate=rate, detail=detail)
 

@@ -6,7 +6,7 @@ import pytest
 
 from agent.engine.entities import Entities
 from agent.engine.expr import Instance, Round, Scope, Term, compile_expr
-from agent.engine.says import culprit, figure, holding, said
+from agent.engine.says import culprit, figure, holding, said, unit_in
 from agent.model import Culprit, Kind, Metric, labels
 from tests.fakes.rules import CATALOG, of, process
 from tests.fakes.view import FakeView
@@ -75,6 +75,8 @@ def test_a_share_of_time_is_told_as_the_share_it_is_compared_with() -> None:
     view = FakeView.of({of("process_threads", 1): "3*10", "host_load1": "2*10"})
     text = said(condition, condition.evaluate(Round(view), Instance({"pid": "1"})))
     assert text.startswith("process_threads = 3 > 50% * host_load1 = 2")
+    full = compile_expr("max_of(host_load1) > 97%", Scope(LABELLED))
+    assert [unit_in(full, Term(name, 0.98)) for name in ("max_of(host_load1)", "host_load1", "other")] == ["ratio", "", ""]
 
 
 def test_a_name_inside_another_name_is_left_alone() -> None:
@@ -92,6 +94,8 @@ def test_label_sets_become_culprits() -> None:
     assert culprit(labels(pid=7), entities, Term("x", 0.5, "ratio")) == Culprit("process", "hog", pid=7, share=0.5, detail="50 %")
     assert culprit(labels(mountpoint="/data", device="sda"), entities) == Culprit("mount", "/data")
     assert culprit(labels(interface="eth0"), entities, Term("x", 5.0, "/second")) == Culprit("link", "eth0", rate=5.0, detail="5/s")
+    full = culprit(labels(mountpoint="/data"), entities, Term("x", 0.985), "ratio")
+    assert full == Culprit("mount", "/data", detail="98.5 %")
     assert culprit(labels(odd="x"), entities) is None
 
 
