@@ -12,6 +12,7 @@ from aiohttp.web_protocol import RequestHandler
 
 from agent.errors import AgentError
 from agent.model import JsonObject
+from agent.web.again import Repeating
 
 log = logging.getLogger("anfl.web")
 
@@ -46,6 +47,10 @@ class Guarded(web.Server):
         self._silent: dict[RequestHandler, asyncio.TimerHandle] = {}
         self.refused = 0
         self.first_request_s = FIRST_REQUEST_S
+
+    def __call__(self) -> RequestHandler:
+        """A new connection."""
+        return Repeating(self, loop=self._loop, **self._kwargs)
 
     def connection_made(self, handler: RequestHandler, transport: asyncio.Transport) -> None:
         """Refuse beyond the cap; start the deadline of the first request."""

@@ -6,10 +6,12 @@ import errno
 import ipaddress
 import socket
 from collections.abc import Callable, Iterable
+from functools import partial
 
 from aiohttp import hdrs, web
 
 from agent.errors import AgentError, ConfigError
+from agent.web.again import answer, may_repeat
 from agent.web.guard import Guarded, Handler, Routes, refusal
 from agent.web.metrics import OwnCounters
 from agent.web.page import OPENMETRICS, PLAIN, Page
@@ -130,17 +132,28 @@ class MetricsServer:
 
     async def _metrics(self, request: web.BaseRequest) -> web.StreamResponse:
         openmetrics = "application/openmetrics-text" in request.headers.get(hdrs.ACCEPT, "")
-        headers = {
+        headers: dict[str, str] = {
             hdrs.CONTENT_TYPE: OPENMETRICS if openmetrics else PLAIN,
             hdrs.VARY: "Accept, Accept-Encoding",
             hdrs.SERVER: "anfl-agent",
         }
-        if self.server is not None:
-            self._own.refused_connections = self.server.refused
+        self._take_stock()
         if _takes_gzip(request.headers.get(hdrs.ACCEPT_ENCODING, "")) and not self._near(request.remote or ""):
             headers[hdrs.CONTENT_ENCODING] = "gzip"
             return web.Response(body=await self._page.zipped(openmetrics), headers=headers)
+        if (connection := may_repeat(request)) is not None:
+            connection.again = partial(self._again, headers, openmetrics)
         return web.Response(body=self._page.plain(openmetrics), headers=headers)
+
+    def _again(self, headers: dict[str, str], openmetrics: bool) -> bytes:
+        """The page for one who has asked for just this before."""
+        self._take_stock()
+        self._own.count("/metrics", 200)
+        return answer(headers, self._page.plain(openmetrics))
+
+    def _take_stock(self) -> None:
+        if self.server is not None:
+            self._own.refused_connections = self.server.refused
 
     async def _healthz(self, request: web.BaseRequest) -> web.StreamResponse:
         well, why = self._health()
