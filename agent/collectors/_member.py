@@ -22,6 +22,11 @@ IDLE_EVERY = 4
 QUIET_EVERY = 10
 """A member whose stat line stands still is looked at closely every so many ticks only; it may still have been swapped out."""
 
+FROM_NICE = 34
+"""Fields of a stat line from the nice value (19th of 52) on; counted from the end, for a name may hold spaces and brackets."""
+POLICY, SCHED_IDLE = 23, b"5"
+"""The scheduling policy (41st field) among those, and its value for who runs only where nobody else wants to."""
+
 _SIZES = re.compile(
     rb"\nRssAnon:\s*(\d+) kB\nRssFile:\s*(\d+) kB\nRssShmem:\s*(\d+) kB\n(?:.*\n)*?VmSwap:\s*(\d+) kB\n",
 )
@@ -37,7 +42,7 @@ class Member:
     of at most 64 threads has them summed over its threads, never falling.
     """
 
-    __slots__ = ("_base", "_due", "_files", "_fresh", "_kin", "_sums", "board", "keep_until", "p", "subject")
+    __slots__ = ("_back", "_base", "_due", "_files", "_fresh", "_kin", "_sums", "board", "keep_until", "p", "subject")
 
     def __init__(self, p: Proc, proc: str, boot: float) -> None:
         self.p = p
@@ -47,6 +52,7 @@ class Member:
         self._kin = (-1, -1)
         self._sums = ThreadSums(base)
         self._fresh = True
+        self._back = 0  # as last told
         self._due = True  # it moved after the last close look
         self.keep_until = 0.0
         self.subject = -1  # pid of the root that process_info tells
@@ -115,6 +121,9 @@ class Member:
         count = count_fds(self._base)
         if count is not None:
             values["process_open_fds"] = fds = count
+        back = stands_back(self.p.raw)
+        if back or self._back:
+            values["process_nice"] = self._back = back
         self.p.sizes = (anon, swapped, fds, self.p.rss)
         if self.p.owner is not None:
             self.p.owner.count(self.p)
@@ -140,6 +149,15 @@ class Member:
         except OSError:
             pass
         return b""
+
+
+def stands_back(stat: bytes) -> int:
+    """How far the leader stands back for others: its nice value where above 0, 20 under SCHED_IDLE, else 0."""
+    fields = stat.rsplit(None, FROM_NICE)
+    try:
+        return 20 if fields[POLICY] == SCHED_IDLE else max(0, int(fields[1]))
+    except (IndexError, ValueError):
+        return 0
 
 
 def count_fds(base: str) -> int | None:

@@ -29,6 +29,7 @@ PROCESS_METRICS: tuple[Metric, ...] = (
     counter("process_minor_faults_total", "", "Page faults served from memory.", "pid"),
     counter("process_major_faults_total", "", "Page faults that had to wait for storage.", "pid"),
     gauge("process_blocked", "", "1 while the leader (pinned: any thread) waits uninterruptibly (state D).", "pid"),
+    gauge("process_nice", "", "How far it stands back for others: its nice value, 20 for SCHED_IDLE; told where above 0.", "pid"),
     gauge("process_stopped", "", "1 while it is stopped by a signal or a debugger (state T or t).", "pid"),
     gauge("process_children", "", "Its direct children, zombies included.", "pid"),
     gauge("process_zombie_children", "", "Ended children it has not waited for.", "pid"),

@@ -16,7 +16,7 @@ __all__ = ["bench"]
 
 def test_a_large_process_has_all_its_figures(bench: Bench) -> None:
     """Sizes in bytes, times in seconds, from status, io, schedstat, limits and the descriptors' folder."""
-    bench.tree.put(50, rss=100 * MIB, swap=8, cpu=250, read=4096, threads=3, state="D", fds=5)
+    bench.tree.put(50, rss=100 * MIB, swap=8, cpu=250, read=4096, threads=3, state="D", fds=5, nice=10)
     got = bench.tick()
     told = {name.split("{")[0]: value for name, value in got.items() if "pid='50'" in name}
     assert told["process_cpu_seconds_total"] == 2.5
@@ -31,6 +31,18 @@ def test_a_large_process_has_all_its_figures(bench: Bench) -> None:
     assert told["process_open_fds"] == 5
     assert told["process_start_time_seconds"] == BOOT + 10
     assert {m.name for m in Collector.metrics if "pid" in m.labels} == told.keys()
+
+
+def test_who_stands_back_for_others_is_told_and_who_no_longer_does(bench: Bench) -> None:
+    """A nice value above 0, or SCHED_IDLE, whatever the name looks like; most processes have no such series."""
+    bench.tree.put(50, rss=100 * MIB, nice=19, name="backup 1) 5")
+    bench.tree.put(51, rss=100 * MIB, policy=5)
+    bench.tree.put(52, rss=100 * MIB, nice=-5)
+    got = bench.tick()
+    assert (got["process_nice{pid='50'}"], got["process_nice{pid='51'}"]) == (19, 20)
+    assert "process_nice{pid='52'}" not in got
+    bench.tree.put(50, nice=0)
+    assert bench.tick(4)["process_nice{pid='50'}"] == 0
 
 
 def test_a_single_change_is_looked_at_closely_within_four_ticks(bench: Bench) -> None:

@@ -31,12 +31,14 @@ class Process:
     cgroup: str = "/system.slice/app.service"
     command: str = "python3 app.py"
     turns: int = 1  # times it got a processor
+    nice: int = 0
+    policy: int = 0
 
     def stat(self) -> str:
         """The stat line."""
         head = f"{self.pid} ({self.name}) {self.state} {self.ppid} {self.pid} {self.session or self.pid} 0 -1 {self.flags}"
-        times = f"5 0 1 0 {self.cpu} 0 {self.reaped} 0 20 0 {self.threads} 0 {self.start} 0"
-        return f"{head} {times} {self.rss // 4}{' 0' * 13} 17{' 0' * 14}\n"
+        times = f"5 0 1 0 {self.cpu} 0 {self.reaped} 0 {20 + self.nice} {self.nice} {self.threads} 0 {self.start} 0"
+        return f"{head} {times} {self.rss // 4}{' 0' * 13} 17 0 0 {self.policy}{' 0' * 11}\n"
 
     def status(self) -> str:
         """The status file."""
