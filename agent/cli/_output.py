@@ -5,13 +5,19 @@ from __future__ import annotations
 import errno
 import json
 import os
+import re
 import sys
+import time
 import traceback
 from collections.abc import Sequence
 from typing import Any
 
 from agent.errors import AgentError, Problems
 from agent.host.text import clean
+
+COUNT_EVERY_S = 5.0
+"""A log does not want to be told of every second."""
+_COUNT = re.compile(r"\d+ ?(?:%|of \d+|s before)")
 
 PLUGIN_UNKNOWN = 3
 """Of the monitoring-plugin convention. Its 2 means critical, so no usage error may end with ours."""
@@ -83,12 +89,14 @@ def fail(error: AgentError, args: Sequence[str]) -> int:
 
 
 class Progress:
-    """Lines of progress on stderr; on a terminal the last one is overwritten. Silent with ``quiet``."""
+    """Lines of progress on stderr; on a terminal the last one is overwritten, elsewhere a count is told every few seconds only.
+    Silent with ``quiet``."""
 
     def __init__(self, quiet: bool = False) -> None:
         self._quiet = quiet
         self._tty = sys.stderr.isatty()
         self._open = False
+        self._told: dict[str, float] = {}  # text without its figures -> when
 
     def __call__(self, text: str) -> None:
         """Show ``text``."""
@@ -97,7 +105,10 @@ class Progress:
         if self._tty:
             echo(f"\r\x1b[2K… {text}", err=True, nl=False)
             self._open = True
-        else:
+            return
+        kind, now = _COUNT.sub("", text), time.monotonic()
+        if kind == text or kind not in self._told or now - self._told[kind] >= COUNT_EVERY_S:
+            self._told[kind] = now
             echo(f"… {text}", err=True)
 
     def done(self) -> None:

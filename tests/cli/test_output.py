@@ -6,6 +6,7 @@ import errno
 import io
 import json
 import sys
+import time
 
 import pytest
 
@@ -104,6 +105,20 @@ def test_progress_overwrites_itself_on_a_terminal_and_is_lines_elsewhere(monkeyp
     assert screen.getvalue().count("\r") == 3
     assert "\n" not in screen.getvalue()
     assert log.getvalue() == "… one\n… two\n"
+
+
+def test_a_log_is_not_told_of_every_second(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Counts come every few seconds; what is new comes at once. Looking at another process is new."""
+    log, now = io.StringIO(), [100.0]
+    monkeypatch.setattr(sys, "stderr", log)
+    monkeypatch.setattr(time, "monotonic", lambda: now[0])
+    progress = Progress()
+    for second in range(8):
+        progress(f"sampling {second} of 15 s")
+        now[0] += 1.0
+    progress("looking at pid 7")
+    progress("looking at pid 8")
+    assert log.getvalue() == "… sampling 0 of 15 s\n… sampling 5 of 15 s\n… looking at pid 7\n… looking at pid 8\n"
 
 
 def test_colour_needs_a_terminal_and_no_objection(monkeypatch: pytest.MonkeyPatch) -> None:
