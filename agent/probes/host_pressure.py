@@ -12,6 +12,7 @@ from agent.dataclass import dataclass
 from agent.errors import AgentError
 from agent.host.lane import once
 from agent.host.procfs import read_once
+from agent.host.procs import kernel_thread
 from agent.host.procstat import TICKS, Stat, stat
 from agent.host.text import clean
 from agent.model import Cost, Culprit, Evidence, Metric, Target, Tools
@@ -20,6 +21,7 @@ from agent.probes._guard import answer, guarded, pid_of
 
 _NOT_DISKS = ("loop", "ram", "zram", "sr", "fd")
 RESOURCES = ("cpu", "memory", "io")
+KTHREADD = 2
 NAMED_CORES = 0.05
 OWN_SHARE, OWNER_SHARE = 0.2, 0.8
 """A process that does under a fifth itself is passed by for the child whose tree does four fifths."""
@@ -75,7 +77,15 @@ def read(pid: int | None, seconds: float) -> Found:
     after = moment()
     own = {os.getpid(), *_family(after.processes, os.getpid())}
     mine = set() if pid is None else {pid, *_family(after.processes, pid), *_family(before.processes, pid)}
-    return judge(before, after, mine, own, command)
+    return judge(before, after, mine, own, command, whole=_whole())
+
+
+def _whole() -> bool:
+    """Whether all processes of the host are seen: then the kernel's own thread 2 is, too. Not in a container."""
+    try:
+        return kernel_thread(KTHREADD)
+    except (AgentError, ValueError, IndexError):
+        return False
 
 
 def command(pid: int) -> str:
@@ -161,8 +171,11 @@ def _family(processes: Mapping[int, Stat], root: int) -> set[int]:
 # ---------------------------------------------------------------------------------------------- judging
 
 
-def judge(before: Moment, after: Moment, mine: set[int], own: set[int], describe: Callable[[int], str]) -> Found:
-    """All answers; ``mine`` is the target's tree, ``own`` the agent's, ``describe`` gives a process's command line."""
+def judge(
+    before: Moment, after: Moment, mine: set[int], own: set[int], describe: Callable[[int], str], *, whole: bool = True
+) -> Found:
+    """All answers; ``mine`` is the target's tree, ``own`` the agent's, ``describe`` gives a process's command line. Unless the
+    ``whole`` host is seen, nobody is named where most is burnt out of sight."""
     took = after.time - before.time
     found = Found()
     burnt = {pid: _delta(before, now, pid) / took for pid, now in after.processes.items()}
@@ -170,10 +183,11 @@ def judge(before: Moment, after: Moment, mine: set[int], own: set[int], describe
     unseen = max(0.0, (after.busy - before.busy) / took - seen)  # programs that began and ended in between
     others = {pid: cores for pid, cores in burnt.items() if pid not in mine and pid not in own}
     total = sum(others.values()) + (unseen if unseen > NAMED_CORES else 0.0)
-    culprits = _burners(after, others, mine | own, describe)
-    words = f"others burn {total:.2f} cores" + (
-        f", most of it {culprits[0].name} {culprits[0].pid} ({culprits[0].detail})" if culprits else ""
-    )
+    hidden = not whole and unseen > sum(others.values())
+    culprits = [] if hidden else _burners(after, others, mine | own, describe)
+    most = "out of sight: the agent sees one container only" if hidden else ""
+    most = f"{culprits[0].name} {culprits[0].pid} ({culprits[0].detail})" if culprits else most
+    words = f"others burn {total:.2f} cores" + (f", most of it {most}" if most else "")
     found.put("other_cpu_cores", total, words, culprits)
     found.put("other_cpu_top_cores", max(others.values(), default=0.0), words, culprits)
     for name in RESOURCES:

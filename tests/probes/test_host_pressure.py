@@ -58,6 +58,17 @@ def test_programs_that_came_and_went_still_count() -> None:
     assert found(after=Moment(2.0, AFTER.processes, {}, 115.0)).answers["other_cpu_cores"] == pytest.approx(1.5 + 2.0)
 
 
+def test_in_a_container_nobody_is_named_for_what_is_burnt_out_of_sight() -> None:
+    """The little that is seen is not most of it; where most is seen, it is named there, too."""
+    out = Moment(2.0, AFTER.processes, {}, 117.0)
+    hidden = judge(BEFORE, out, {10}, {30}, str, whole=False)
+    assert "other_cpu_cores" not in hidden.culprits
+    assert "most of it out of sight" in hidden.says["other_cpu_cores"]
+    assert hidden.answers == found(after=out).answers
+    assert found(after=out).culprits["other_cpu_cores"]
+    assert judge(BEFORE, AFTER, {10}, {30}, str, whole=False).culprits["other_cpu_cores"]
+
+
 def test_a_reused_pid_starts_from_nothing() -> None:
     """A new process under an old pid is charged with all it burnt, not with a negative amount."""
     after = Moment(2.0, {**AFTER.processes, 20: process(b"new", 1.0, ticks=9)}, {}, 0.0)
