@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import field
 from pathlib import Path
 from typing import Any
@@ -145,6 +145,10 @@ def reachable_socket(config: Config) -> str:
     return host if not os.path.lexists(config.socket) and os.path.lexists(host) else config.socket
 
 
+Parser = Callable[[str, str], Node]
+"""Text and file name → nodes; Problems."""
+
+
 def find(explicit: str | None, env: Mapping[str, str]) -> str | None:
     """Path of the configuration file in force, or None for the defaults; ConfigError if a named one is missing."""
     named = explicit or env.get("ANFL_CONFIG")
@@ -167,7 +171,7 @@ def _is_file(path: str, *, hidden: bool = True) -> bool:
         return hidden
 
 
-def load(explicit: str | None = None, env: Mapping[str, str] | None = None) -> Config:
+def load(explicit: str | None = None, env: Mapping[str, str] | None = None, parser: Parser = parse) -> Config:
     """The configuration in force. Raises ConfigError, or Problems (exit 2) with every mistake of the file."""
     environment = os.environ if env is None else env
     path = find(explicit, environment)
@@ -180,14 +184,14 @@ def load(explicit: str | None = None, env: Mapping[str, str] | None = None) -> C
         raise ConfigError(f"cannot read the configuration: {why}", where=path, help="check its mode and owner") from None
     except UnicodeDecodeError:
         raise ConfigError("cannot read the configuration: it is no UTF-8 text", where=path, help="save it as UTF-8") from None
-    return _defaults(parse_config(text, path), environment)
+    return _defaults(parse_config(text, path, parser), environment)
 
 
-def parse_config(text: str, path: str) -> Config:
+def parse_config(text: str, path: str, parser: Parser = parse) -> Config:
     """Config from text; Problems (exit 2) with every mistake."""
     problems: list[Problem] = []
     try:
-        node = parse(text, path)
+        node = parser(text, path)
     except Problems as wrong:
         raise _as_config(wrong) from None
     if node.kind == "scalar" and node.value is None:

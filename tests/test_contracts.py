@@ -58,12 +58,28 @@ def test_the_daemon_starts_without_what_it_may_never_need() -> None:
     assert not set(DEAR) & set(loaded.split())
 
 
-SPARED = ("click", "_ssl", "_hashlib", "urllib.request", "http.client", "argparse", "tarfile", "zipfile", "zoneinfo", "sysconfig")
+SPARED = (
+    "_ssl",
+    "_hashlib",
+    "click",
+    "ruamel.yaml",
+    "html.entities",
+    "typing_extensions",
+    "bz2",
+    "urllib.request",
+    "http.client",
+    "argparse",
+    "tarfile",
+    "zipfile",
+    "zoneinfo",
+    "sysconfig",
+)
 """Modules that asyncio, hashlib and aiohttp bring to whoever does not prevent it."""
 RUN = """
 import sys
 from agent.host import spare
 spare.openssl()
+spare.rare()
 import agent.cli, agent.daemon
 from agent import plugins
 plugins.installed()

@@ -7,8 +7,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping
-from html import escape
 from typing import Any
+
+from agent.host.text import html_safe
 
 Json = Mapping[str, Any]
 MARK = {"critical": "🔴", "warning": "🟠", "notice": "🔵"}
@@ -144,13 +145,13 @@ def html(told: Json) -> str:
     parts = [_card(a) for a in told["alerts"]]
     if told["more"]:
         parts.append(f"<p><b>and {told['more']} more</b> in this group: <code>anfl-agent incidents list</code></p>")
-    parts += [f"<p>{escape(note)}</p>" for note in told["notes"]]
+    parts += [f"<p>{html_safe(note)}</p>" for note in told["notes"]]
     return (
         '<div style="font-family:-apple-system,Segoe UI,Helvetica,Arial,sans-serif;font-size:14px;line-height:1.5;color:#202124;'
         'max-width:680px;margin:0 auto">'
         f'<div style="border-left:6px solid {colour};padding:8px 14px;background:#f6f7f9;font-size:17px;font-weight:600">'
-        f"{escape(heading(told))}</div>{''.join(parts)}"
-        f'<p style="color:#5f6368;font-size:12px;border-top:1px solid #e0e3e7;padding-top:8px">{escape(_foot(told))}</p></div>'
+        f"{html_safe(heading(told))}</div>{''.join(parts)}"
+        f'<p style="color:#5f6368;font-size:12px;border-top:1px solid #e0e3e7;padding-top:8px">{html_safe(_foot(told))}</p></div>'
     )
 
 
@@ -159,23 +160,23 @@ def _card(a: Json) -> str:
     colour = COLOUR["resolved" if resolved else a["severity"]]
     word = "RESOLVED" if resolved else a["severity"].upper()
     head = (
-        f'<p style="margin:14px 0 4px"><b style="color:{colour}">{word}</b> <b>{escape(a["title"])}</b> '
-        f'<code style="color:#5f6368">{escape(a["cause"] or a["tree"])}</code></p>'
+        f'<p style="margin:14px 0 4px"><b style="color:{colour}">{word}</b> <b>{html_safe(a["title"])}</b> '
+        f'<code style="color:#5f6368">{html_safe(a["cause"] or a["tree"])}</code></p>'
     )
     if "evidence" not in a:
         return head
     rows = [
         ("Target", _code(a["target"])),
         ("Culprit", _code(a["culprit"])),
-        ("Since", escape(_since(a))),
-        ("Impact", escape(a["impact"])),
-        ("Evidence", "<br>".join(map(escape, a["evidence"]))),
+        ("Since", html_safe(_since(a))),
+        ("Impact", html_safe(a["impact"])),
+        ("Evidence", "<br>".join(map(html_safe, a["evidence"]))),
         ("Leads to", ", ".join(map(_code, a["consequences"]))),
         ("Ruled out", ", ".join(map(_code, a["ruled_out"]))),
-        ("Asked of you", "" if resolved else escape(a.get("plea", ""))),
-        ("Advice", "" if resolved else escape(a["advice"])),
+        ("Asked of you", "" if resolved else html_safe(a.get("plea", ""))),
+        ("Advice", "" if resolved else html_safe(a["advice"])),
         ("Next", _code(a["command"])),
-        ("Acknowledged", escape(a["acknowledged"])),
+        ("Acknowledged", html_safe(a["acknowledged"])),
         ("Files", "<br>".join(_code(f["path"]) for f in a["artifacts"])),
         ("Links", " · ".join(_anchor(w, a[key]) for w, key in LINKS if a.get(key))),
     ]
@@ -192,11 +193,11 @@ def _code(said: str) -> str:
     if not said:
         return ""
     style = "font-family:Menlo,Consolas,monospace;font-size:13px;background:#f1f3f4;padding:1px 4px;border-radius:3px"
-    return f'<code style="{style}">{escape(said)}</code>'
+    return f'<code style="{style}">{html_safe(said)}</code>'
 
 
 def _anchor(words: str, url: str) -> str:
-    return f'<a href="{escape(url)}">{words}</a>' if re.match(r"https?://", url) else escape(url)
+    return f'<a href="{html_safe(url)}">{words}</a>' if re.match(r"https?://", url) else html_safe(url)
 
 
 FORMATS: Mapping[str, Callable[[Json], str]] = {"text": text, "markdown": markdown, "html": html}

@@ -10,7 +10,7 @@ import contextlib
 import importlib
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from importlib.machinery import ModuleSpec, PathFinder
 from importlib.util import find_spec, module_from_spec
 from pathlib import Path
@@ -18,6 +18,8 @@ from types import ModuleType
 from typing import Any
 
 _HASHES = (("_md5", "_sha1", "_sha256", "_sha512", "_sha3", "_blake2"), ("_md5", "_sha1", "_sha2", "_sha3", "_blake2"))
+_RARE = ("tokenize", "shutil", "attr.validators")
+"""Imported by others for work that a running agent has seldom or never: lines of a traceback, files to move, checked classes."""
 _FIPS = Path("/proc/sys/crypto/fips_enabled")
 _waiting: set[str] = set()
 _loading = threading.RLock()
@@ -36,6 +38,12 @@ def openssl() -> None:
     if "asyncio" not in sys.modules:
         later("ssl", SSLSocket=SSLSocket)
         later("asyncio.sslproto")
+
+
+def rare() -> None:
+    """Do without what libraries import for rare work: together 0.6 MiB."""
+    for name in _RARE:
+        later(name)
 
 
 def later(name: str, **until: Any) -> None:
@@ -85,12 +93,12 @@ def without(*names: str) -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def instead(functions: dict[str, tuple[str, ...]]) -> Iterator[None]:
-    """Whatever the block imports gets stand-ins for these functions of these modules; one that is called brings the module."""
-    before: dict[str, ModuleType | None] = {name: None for name in functions if name not in sys.modules}
+def instead(stand_ins: Mapping[str, Mapping[str, Any]]) -> Iterator[None]:
+    """Whatever the block imports gets stand-ins for these names of these modules; another name brings the module itself."""
+    before: dict[str, ModuleType | None] = {name: None for name in stand_ins if name not in sys.modules}
     for name in before:
         module = ModuleType(name)
-        module.__dict__.update({function: _stand_in(name, function) for function in functions[name]})
+        module.__dict__.update(stand_ins[name], __getattr__=_real(name))
         sys.modules[name] = module
     try:
         yield
@@ -98,12 +106,31 @@ def instead(functions: dict[str, tuple[str, ...]]) -> Iterator[None]:
         _restore(before)
 
 
+def called(module: str, *functions: str) -> dict[str, Any]:
+    """Stand-ins for functions of a module; one that is called brings it."""
+    return {function: _stand_in(module, function) for function in functions}
+
+
 def _stand_in(module: str, function: str) -> Any:
-    def called(*args: Any, **values: Any) -> Any:
+    def stand_in(*args: Any, **values: Any) -> Any:
         return getattr(importlib.import_module(module), function)(*args, **values)
 
-    called.__name__ = called.__qualname__ = function
-    return called
+    stand_in.__name__ = stand_in.__qualname__ = function
+    return stand_in
+
+
+def _real(module: str) -> Any:
+    def other(wanted: str) -> Any:
+        if wanted.startswith("__"):
+            raise AttributeError(wanted)
+        stand_in = sys.modules.pop(module, None)
+        try:
+            return getattr(importlib.import_module(module), wanted)
+        finally:
+            if stand_in is not None:
+                sys.modules[module] = stand_in
+
+    return other
 
 
 def _restore(before: dict[str, ModuleType | None]) -> None:

@@ -19,3 +19,9 @@ def clean(raw: bytes | str, limit: int = 256) -> str:
     if len(raw) > limit:
         raw = raw[: limit - 1] + "…"
     return raw if raw.isascii() and raw.isprintable() else _UNSAFE.sub("\ufffd", raw)
+
+
+def html_safe(text: str) -> str:
+    """As ``html.escape``, without that module's table of 2,231 entities (0.3 MiB)."""
+    text = text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
+    return text.replace('"', "&quot;").replace("'", "&#x27;")

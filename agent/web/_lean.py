@@ -15,7 +15,7 @@ from importlib.machinery import ModuleSpec
 from importlib.util import find_spec, module_from_spec
 from pathlib import Path
 from types import ModuleType
-from typing import Any
+from typing import Any, TypeVar, TypeVarTuple
 
 from agent.host import spare
 
@@ -31,11 +31,25 @@ def lean(name: str, part: str) -> None:
     importlib.import_module(f"{name}.{part}")
 
 
+def _type_variable(make: Any) -> Any:
+    """As typing_extensions has it, but for the default, which only type checkers heed."""
+    return lambda name, *bounds, default=None, **values: make(name, *bounds, **values)
+
+
+_STAND_INS: dict[str, dict[str, Any]] = {
+    "urllib.request": spare.called("urllib.request", "getproxies", "proxy_bypass"),
+    "argparse": spare.called("argparse", "ArgumentParser"),
+    "html": spare.called("html", "escape"),
+    "typing_extensions": {"TypeVar": _type_variable(TypeVar), "TypeVarTuple": _type_variable(TypeVarTuple)},
+}
+"""What clients, command lines and pages about errors call; and what Pythons before 3.13 lack of typing."""
+
+
 def lean_web() -> None:
     """The served half of aiohttp, without what only its other half calls: TLS if that waits to be asked for, the proxies of a
     client, a command line of its own, and the machine's types of files (it sends none)."""
     with contextlib.ExitStack() as stack:
-        stack.enter_context(spare.instead({"urllib.request": ("getproxies", "proxy_bypass"), "argparse": ("ArgumentParser",)}))
+        stack.enter_context(spare.instead(_STAND_INS))
         stack.enter_context(_no_types())
         if spare.waiting("ssl"):
             stack.enter_context(spare.without("ssl"))

@@ -10,7 +10,6 @@ from __future__ import annotations
 import base64
 import hashlib
 from collections.abc import Mapping
-from html import escape
 from urllib.parse import parse_qs, urlsplit
 
 from aiohttp import hdrs, web
@@ -20,7 +19,7 @@ from agent.engine.report import when
 from agent.errors import AgentError, Refused, UsageError
 from agent.host.clock import Clock
 from agent.host.lane import aside
-from agent.host.text import clean
+from agent.host.text import clean, html_safe
 from agent.model import JsonObject
 from agent.remedy import tables
 from agent.remedy.approvers import Approvers
@@ -100,7 +99,8 @@ class ApprovalPage:
             return _says(error if isinstance(error, AgentError) else gone(), 409)
         said = {Phase.APPROVED: "It goes as soon as the guard has looked once more.", Phase.DENIED: "It will not be done."}
         return _page(
-            "Thank you", f"<p>{escape(said.get(after.phase, 'Another person must agree too; they get a link of their own.'))}</p>"
+            "Thank you",
+            f"<p>{html_safe(said.get(after.phase, 'Another person must agree too; they get a link of their own.'))}</p>",
         )
 
     async def _asked(self, request: web.BaseRequest) -> tuple[Remedy, Run, Asked]:
@@ -169,14 +169,14 @@ async def _form(request: web.BaseRequest) -> Mapping[str, str]:
 
 
 def _facts(told: Mapping[str, str]) -> str:
-    return "<dl>" + "".join(f"<dt>{escape(k)}</dt><dd>{escape(clean(v, 1000))}</dd>" for k, v in told.items() if v) + "</dl>"
+    return "<dl>" + "".join(f"<dt>{html_safe(k)}</dt><dd>{html_safe(clean(v, 1000))}</dd>" for k, v in told.items() if v) + "</dl>"
 
 
 def _says(error: AgentError, status: int) -> web.Response:
-    return _page("Not done", f"<p>{escape(error.message)}</p><p>{escape(error.help)}</p>", status)
+    return _page("Not done", f"<p>{html_safe(error.message)}</p><p>{html_safe(error.help)}</p>", status)
 
 
 def _page(title: str, body: str, status: int = 200) -> web.Response:
     head = '<!doctype html><html lang="en"><meta charset="utf-8"><meta name="viewport" content="width=device-width">'
-    text = f"{head}<title>anfl-agent</title><style>{STYLE}</style><h1>{escape(title)}</h1>{body}</html>\n"
+    text = f"{head}<title>anfl-agent</title><style>{STYLE}</style><h1>{html_safe(title)}</h1>{body}</html>\n"
     return web.Response(text=text, status=status, content_type="text/html", charset="utf-8", headers=HEADERS)

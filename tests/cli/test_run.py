@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import contextlib
 import logging
+import subprocess
+import sys
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
@@ -139,3 +142,37 @@ def test_a_run_that_is_interrupted_before_it_listens_for_signals_ends_as_every_c
 
     monkeypatch.setattr(_running, "run", interrupted)
     assert call("run").code == 130
+
+
+APART = """
+import sys
+from agent import config
+from agent.cli import _running
+from agent.errors import Problems
+from agent.yamlnodes import parse
+path = sys.argv[1]
+given = config.load(path, {}, _running._parsed)
+print("ruamel.yaml" in sys.modules)
+text = open(path).read()
+assert given == config.load(path, {}) and _running._parsed(text, path) == parse(text, path)
+told = []
+for parser in (_running._parsed, parse):
+    try:
+        parser(text + "\\nlisten: [", path)
+    except Problems as wrong:
+        told.append(str(wrong))
+assert told[0] == told[1]
+"""
+
+
+@pytest.mark.real
+def test_the_configuration_is_read_without_keeping_its_parser(tmp_path: Path) -> None:
+    """Where rules were parsed before: it comes out the same, mistakes too. A first start needs the parser anyway."""
+    file, state = tmp_path / "config.yaml", tmp_path / "state"
+    file.write_text(f"listen: 127.0.0.1:1\nstate_dir: {state}\nbudget:\n  history: 30m  # half\n")
+    argv = [sys.executable, "-c", APART, str(file)]
+    root = Path(__file__).resolve().parents[2]
+    assert subprocess.run(argv, check=True, capture_output=True, text=True, cwd=root).stdout == "True\n"
+    state.mkdir()
+    (state / "rules.parsed").touch()
+    assert subprocess.run(argv, check=True, capture_output=True, text=True, cwd=root).stdout == "False\n"

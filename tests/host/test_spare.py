@@ -142,14 +142,19 @@ def test_a_module_that_fails_to_load_is_tried_again(monkeypatch: pytest.MonkeyPa
 
 def test_a_stand_in_brings_the_module_when_it_is_called(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """Until then, and for everybody else, there is none of it."""
-    (tmp_path / "made_to_stand.py").write_text("def double(x):\n    return 2 * x\n")
+    (tmp_path / "made_to_stand.py").write_text("other = 'real'\ndef double(x):\n    return 2 * x\n")
     monkeypatch.syspath_prepend(tmp_path)
     try:
-        with spare.instead({"made_to_stand": ("double",)}):
+        with spare.instead({"made_to_stand": spare.called("made_to_stand", "double")}):
             from made_to_stand import double  # type: ignore[import-not-found]
         assert "made_to_stand" not in sys.modules
         assert double(21) == 42
-        assert "made_to_stand" in sys.modules
+        assert sys.modules.pop("made_to_stand").double is not double
+        with spare.instead({"made_to_stand": {"kind": "stand-in"}}):
+            import made_to_stand as module
+
+            assert (module.kind, module.other, hasattr(module, "nothing")) == ("stand-in", "real", False)
+            assert sys.modules["made_to_stand"] is module
     finally:
         sys.modules.pop("made_to_stand", None)
 
