@@ -105,15 +105,12 @@ class Intake:
             self.dropped += len(figures.values)
             return
         elif self._ready(together, figures.values, time):
-            series, values, moved, count = together.series, figures.values, self._index.moved, together.count
+            series, values, moved = together.series, figures.values, self._index.moved
             for place in figures.moved:
-                if (kept := series[place]) is not None:  # as Kept.append, without the call
-                    run = kept.values
-                    if missing := count - len(run):
-                        run.extend(run[-1:] * missing)
-                    run.append(values[place])
+                if (kept := series[place]) is not None:
+                    kept.append(values[place])
                     moved.add(kept)
-            together.count = count + 1
+            together.count += 1
             together.last = time
             self.dropped += together.refused
         figures.moved.clear()
