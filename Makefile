@@ -28,7 +28,7 @@ lint: $(STAMP)
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 	$(BIN)/python -m agent rules check
-	$(BIN)/python -m agent rules test --coverage
+	$(BIN)/python -m agent rules test --coverage --mutate
 
 ## make boot   playbooks under a systemd and a kernel of their own (10 minutes, as root; what is missing is said)
 boot: $(STAMP)
