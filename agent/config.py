@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import field
 from pathlib import Path
 from typing import Any
@@ -145,10 +145,6 @@ def reachable_socket(config: Config) -> str:
     return host if not os.path.lexists(config.socket) and os.path.lexists(host) else config.socket
 
 
-Parser = Callable[[str, str], Node]
-"""Text and file name → nodes; Problems."""
-
-
 def find(explicit: str | None, env: Mapping[str, str]) -> str | None:
     """Path of the configuration file in force, or None for the defaults; ConfigError if a named one is missing."""
     named = explicit or env.get("ANFL_CONFIG")
@@ -171,7 +167,7 @@ def _is_file(path: str, *, hidden: bool = True) -> bool:
         return hidden
 
 
-def load(explicit: str | None = None, env: Mapping[str, str] | None = None, parser: Parser = parse) -> Config:
+def load(explicit: str | None = None, env: Mapping[str, str] | None = None) -> Config:
     """The configuration in force. Raises ConfigError, or Problems (exit 2) with every mistake of the file."""
     environment = os.environ if env is None else env
     path = find(explicit, environment)
@@ -184,14 +180,14 @@ def load(explicit: str | None = None, env: Mapping[str, str] | None = None, pars
         raise ConfigError(f"cannot read the configuration: {why}", where=path, help="check its mode and owner") from None
     except UnicodeDecodeError:
         raise ConfigError("cannot read the configuration: it is no UTF-8 text", where=path, help="save it as UTF-8") from None
-    return _defaults(parse_config(text, path, parser), environment)
+    return _defaults(parse_config(text, path), environment)
 
 
-def parse_config(text: str, path: str, parser: Parser = parse) -> Config:
+def parse_config(text: str, path: str) -> Config:
     """Config from text; Problems (exit 2) with every mistake."""
     problems: list[Problem] = []
     try:
-        node = parser(text, path)
+        node = parse(text, path)
     except Problems as wrong:
         raise _as_config(wrong) from None
     if node.kind == "scalar" and node.value is None:

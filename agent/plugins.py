@@ -20,11 +20,12 @@ from agent.errors import ConfigError, Problem, Problems
 from agent.model import Collector, Metric, Probe
 from agent.store.state import State
 from agent.watch import Watch
-from agent.yamlcache import FILE, YamlCache
+from agent.yamlcache import YamlCache
 from agent.yamlfile import Node, did_you_mean
 
 log = logging.getLogger("anfl.plugins")
 
+PARSED = "rules.parsed"
 """File below ``state_dir`` with the rules as the daemon parsed them last; its start is quicker by that."""
 
 DAEMON_SETTINGS = {"memray": ("mode",)}
@@ -102,7 +103,7 @@ def heavy_mode(config: Config) -> str:
 
 def parsed_before(config: Config) -> YamlCache:
     """Rules that the daemon parsed at an earlier start."""
-    return YamlCache(os.path.join(config.state_dir, FILE) if config.state_dir else "")
+    return YamlCache(os.path.join(config.state_dir, PARSED) if config.state_dir else "")
 
 
 def read_rules(plugins: Plugins, config: Config, cache: YamlCache | None = None) -> tuple[RuleSet, list[Problem]]:

@@ -20,8 +20,6 @@ from typing import Any
 from agent import yamlnodes
 from agent.yamlnodes import Node, Source, parse, resolve
 
-FILE = "rules.parsed"
-"""Its name below ``state_dir``."""
 MAX_BYTES = 16 << 20
 MAX_TEXTS = 500
 _HASH = 64  # characters of a SHA-256 in hex
@@ -47,7 +45,7 @@ class YamlCache:
         known = self._known.get(key)
         if known is not None:
             with contextlib.suppress(TypeError, ValueError, IndexError, AttributeError, KeyError, RecursionError):
-                node = whole(known, text, file)
+                node = _node(json.loads(known), Source(file, text))
                 self._used[key] = known
                 return node
         node = parse(text, file)
@@ -73,16 +71,6 @@ class YamlCache:
         except OSError:
             with contextlib.suppress(OSError):
                 os.unlink(part)
-
-
-def flat(text: str, file: str) -> str:
-    """The nodes of a text, parsed here, as :func:`whole` takes them. Problems as the parser raises them."""
-    return json.dumps(_flat(parse(text, file)), separators=(",", ":"))
-
-
-def whole(flat: str, text: str, file: str) -> Node:
-    """The nodes of a text that was parsed by :func:`flat`."""
-    return _node(json.loads(flat), Source(file, text))
 
 
 def _parser() -> bytes:

@@ -12,7 +12,7 @@ import click
 import pytest
 
 from agent import data, plugins
-from agent.cli._group import SHORT, cli
+from agent.cli import SHORT, cli
 from agent.config import Config
 from agent.diagnosis import Confidence, Diagnosis, EvidenceLine, Finding, NotChecked, Possible, ProbeCost, RuledOut
 from agent.drill import needs, read

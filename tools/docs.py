@@ -20,7 +20,7 @@ ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
 from agent import alerting, data, permission, plugins  # noqa: E402
-from agent.cli._group import cli  # noqa: E402
+from agent.cli import cli  # noqa: E402
 from agent.config import Config  # noqa: E402
 from agent.engine.treefile import TreeFile  # noqa: E402
 from agent.flight import Flight  # noqa: E402

@@ -12,6 +12,8 @@ import traceback
 from collections.abc import Sequence
 from typing import Any
 
+import click
+
 from agent.errors import AgentError, Problems
 from agent.host.text import clean
 
@@ -29,16 +31,9 @@ def plugin_failure(error: AgentError) -> str:
     return f"ANFL UNKNOWN - {clean(first, 400)}"
 
 
-def echo(text: str, *, err: bool = False, nl: bool = True) -> None:
-    """One line, escape signs and odd characters as its reader can take them."""
-    import click  # the daemon has nothing to say here, unless it cannot start
-
-    click.echo(text, err=err, nl=nl)
-
-
 def print_json(value: Any) -> None:
     """One JSON document on stdout; hostile text stays escaped (ASCII only)."""
-    echo(json.dumps(value, indent=2 if sys.stdout.isatty() else None, ensure_ascii=True, allow_nan=False))
+    click.echo(json.dumps(value, indent=2 if sys.stdout.isatty() else None, ensure_ascii=True, allow_nan=False))
 
 
 def colour() -> bool:
@@ -64,7 +59,7 @@ def unexpected(error: Exception, *, verbose: bool) -> AgentError:
 def fail(error: AgentError, args: Sequence[str]) -> int:
     """Print one error and return its exit code: JSON on stdout with ``--json``, one line with ``--plugin``, else on stderr."""
     if "--plugin" in args:
-        echo(plugin_failure(error))
+        click.echo(plugin_failure(error))
         return PLUGIN_UNKNOWN
     if "--json" in args:
         document: dict[str, Any] = {
@@ -79,12 +74,12 @@ def fail(error: AgentError, args: Sequence[str]) -> int:
         print_json(document)
     elif isinstance(error, Problems):
         for problem in error.problems:
-            echo(str(problem), err=True)
+            click.echo(str(problem), err=True)
     else:
         place = f"{error.where}: " if error.where else ""
-        echo(f"anfl-agent: {place}{error.message}", err=True)
+        click.echo(f"anfl-agent: {place}{error.message}", err=True)
         if error.help:
-            echo(f"  help: {error.help}", err=True)
+            click.echo(f"  help: {error.help}", err=True)
     return error.exit_code
 
 
@@ -103,16 +98,16 @@ class Progress:
         if self._quiet:
             return
         if self._tty:
-            echo(f"\r\x1b[2K… {text}", err=True, nl=False)
+            click.echo(f"\r\x1b[2K… {text}", err=True, nl=False)
             self._open = True
             return
         kind, now = _COUNT.sub("", text), time.monotonic()
         if kind == text or kind not in self._told or now - self._told[kind] >= COUNT_EVERY_S:
             self._told[kind] = now
-            echo(f"… {text}", err=True)
+            click.echo(f"… {text}", err=True)
 
     def done(self) -> None:
         """Clear the line."""
         if self._open:
-            echo("\r\x1b[2K", err=True, nl=False)
+            click.echo("\r\x1b[2K", err=True, nl=False)
             self._open = False

@@ -18,8 +18,8 @@ from types import ModuleType
 from typing import Any
 
 _HASHES = (("_md5", "_sha1", "_sha256", "_sha512", "_sha3", "_blake2"), ("_md5", "_sha1", "_sha2", "_sha3", "_blake2"))
-_RARE = ("tokenize", "shutil", "attr.validators")
-"""Imported by others for work that a running agent has seldom or never: lines of a traceback, files to move, checked classes."""
+_RARE = ("shutil", "attr.validators")
+"""Imported by others for work that a running agent has seldom or never: files to move, checked classes."""
 _FIPS = Path("/proc/sys/crypto/fips_enabled")
 _waiting: set[str] = set()
 _loading = threading.RLock()

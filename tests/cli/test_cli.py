@@ -6,8 +6,7 @@ import json
 
 import pytest
 
-from agent.cli import main
-from agent.cli._group import cli
+from agent.cli import cli, main
 
 
 def run(capsys: pytest.CaptureFixture[str], *args: str) -> tuple[int, str, str]:
