@@ -27,7 +27,7 @@ T = TypeVar("T")
 @click.option("--sample", type=click.IntRange(1), metavar="N", help="Only N cases, others every day.")
 @click.option("--seed", type=int, envvar="ANFL_DRILL_SEED", help="First variant (0: the case as written; with --sample: today's).")
 @click.option("--retries", type=click.IntRange(0, 5), default=0, show_default=True, help="Hold a failed case this often again.")
-@click.option("--keep", type=click.Path(file_okay=False), metavar="DIR", help="Daemon mode: keep what the agent recorded there.")
+@click.option("--keep", type=click.Path(file_okay=False), metavar="DIR", help="Keep what was answered and recorded there.")
 @click.option("--list", "list_", is_flag=True, help="List the cases and end.")
 @click.option("--json", "as_json", is_flag=True, help="JSON on stdout (anfl.drill/1).")
 @click.pass_context
@@ -68,8 +68,6 @@ def command(
         else:
             click.echo("\n".join(f"{c.id:<24} {c.tree:<11} {c.title}" for c in chosen))
         return 0
-    if keep and mode != "daemon":
-        raise UsageError("only a running agent records", help="add --mode daemon")
     progress = Progress()
     progress(f"{len(chosen)} cases, {runs} run{'s' if runs > 1 else ''} each, first variant {first} (repeat with --seed {first})")
     diagnose = oneshot.diagnose

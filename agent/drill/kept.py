@@ -1,9 +1,12 @@
-"""What a drill leaves on purpose: the private agent's recording, incidents and artefacts, to be replayed and reported later."""
+"""What a drill leaves on purpose: the diagnosis, its artefacts and, of a running agent, recording and incidents, for later."""
 
 from __future__ import annotations
 
+import json
 import shutil
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 
 def room(keep: Path, case: str, number: int) -> Path:
@@ -26,3 +29,8 @@ def room(keep: Path, case: str, number: int) -> Path:
 def furnish(room: Path, config: str) -> None:
     """Put the configuration beside the state that it names: ``anfl-agent --config ROOM/config.yaml replay``, ``… report``."""
     shutil.copyfile(config, room / "config.yaml")
+
+
+def note(room: Path, diagnosis: Mapping[str, Any]) -> None:
+    """Put the answer (anfl.diagnosis/1) there, as ``diagnosis.json``: why a cause was not proven is in it."""
+    (room / "diagnosis.json").write_text(json.dumps(diagnosis, indent=1), encoding="utf-8")

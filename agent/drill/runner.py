@@ -79,7 +79,7 @@ async def run_drills(
     """Hold every case ``runs`` times, as variants ``seed``, ``seed + 1`` … (variant 0 is the case as written).
 
     One that fails is held up to ``retries`` times more, and the report says so: other work on the host is a fault of its own.
-    ``watchman`` is needed for mode ``daemon``; what it recorded of each drill stays in a folder below ``keep``.
+    ``watchman`` is needed for mode ``daemon``; what was recorded and answered in each drill stays in a folder below ``keep``.
     One baseline diagnosis of the host, before the first fault, marks ambient causes.
     """
     ward = _Ward(diagnose, progress, await find_pythons(), watchman if mode == "daemon" else None, simulator, keep)
@@ -146,7 +146,7 @@ async def _drill(ward: _Ward, variant: Variant, place: Path) -> CaseResult:
         alarm = await stack.enter_async_context(ward.watchman(config, env)) if ward.watchman else None
         patient = await stack.enter_async_context(_patient(variant, python))
         await stack.enter_async_context(playing(simulated, patient))
-        result = await _examine(ward, variant, patient, config, alarm, env)
+        result = await _examine(ward, variant, patient, config, alarm, env, room)
     return replace(result, kept="" if room is None else str(room))
 
 
@@ -174,7 +174,7 @@ async def _patient(variant: Variant, python: str) -> AsyncIterator[Patient]:
 
 
 async def _examine(
-    ward: _Ward, variant: Variant, patient: Patient, config: str, alarm: Alarm | None, env: Mapping[str, str]
+    ward: _Ward, variant: Variant, patient: Patient, config: str, alarm: Alarm | None, env: Mapping[str, str], room: Path | None
 ) -> CaseResult:
     case, began = variant.case, time.monotonic()
     subject = [] if patient.target is None else ["--pid", str(patient.target)]
@@ -193,6 +193,8 @@ async def _examine(
     except AgentError as failed:
         return _result(variant, Score(False, None, "none", (), f"diagnose failed: {failed}"), time.monotonic() - asked, None)
     took = time.monotonic() - asked
+    if room is not None:
+        await aside(lambda: kept.note(room, diagnosis))
     patient.drain()
     ambient = ward.ambient or frozenset()
     if not case.control:

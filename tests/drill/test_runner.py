@@ -68,6 +68,16 @@ async def test_a_named_fault_passes_and_nothing_stays_behind(case: Case, diagnos
 
 
 @pytest.mark.real
+async def test_an_answer_is_kept_whatever_it_was(case: Case, diagnosis: Make, tmp_path: Path) -> None:
+    """Why a cause was not proven can be read afterwards, in the folder that the result names."""
+    answer = diagnosis()
+    report, _ = await held([case], answer, keep=tmp_path / "kept")
+    kept = Path(report.results[0].kept or "")
+    assert (report.results[0].status, kept.parent) == ("failed", tmp_path / "kept")
+    assert json.loads((kept / "diagnosis.json").read_text()) == answer
+
+
+@pytest.mark.real
 async def test_a_diagnosis_that_fails_is_a_failed_drill(case: Case) -> None:
     """An error of the agent is the agent's fault, not the drill's."""
     report, _ = await held([case], AgentError("no such thing"))
