@@ -15,25 +15,35 @@ log = logging.getLogger("anfl.run")
 CRASHED = 3
 
 
-class OneLine(logging.Formatter):
-    """One event, one line: whatever a message holds, it cannot forge another."""
+PRIORITIES = {logging.DEBUG: 7, logging.INFO: 6, logging.WARNING: 4, logging.ERROR: 3, logging.CRITICAL: 2}
+"""As sd-daemon(3) has them: ``journalctl -p warning`` shows what is one."""
+
+
+class Lines(logging.Formatter):
+    """One event, one line: whatever a message holds, it cannot forge another. Below it the traceback of an exception of ours."""
 
     def format(self, record: logging.LogRecord) -> str:
-        """The line, and below it the traceback of an exception of ours."""
+        """With time and level."""
+        return f"{self.formatTime(record)} {record.levelname:<7} {self.said(record)}"
+
+    def said(self, record: logging.LogRecord) -> str:
+        """What happened."""
         return clean(record.getMessage(), 2000) if record.exc_info is None else super().format(record)
 
 
+class Journal(Lines):
+    """For journald, which adds time and unit itself, and takes the priority from the head of each line."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        """With the priority."""
+        head = f"<{PRIORITIES.get(record.levelno, 6)}>"
+        return "\n".join(head + line for line in self.said(record).split("\n"))
+
+
 def set_up_logging(verbose: int, journal: bool) -> None:
-    """To standard error; journald adds time and unit itself."""
+    """To standard error."""
     handler = logging.StreamHandler(sys.stderr)
-    prefix = "" if journal else "%(asctime)s %(levelname)-7s "
-
-    class Lines(OneLine):
-        def format(self, record: logging.LogRecord) -> str:
-            record.asctime = self.formatTime(record)
-            return prefix % vars(record) + super().format(record) if prefix else super().format(record)
-
-    handler.setFormatter(Lines())
+    handler.setFormatter(Journal() if journal else Lines())
     logging.basicConfig(level=logging.DEBUG if verbose > 1 else logging.INFO, handlers=[handler])
     logging.getLogger("asyncio").setLevel(logging.INFO)
 

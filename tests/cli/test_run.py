@@ -39,12 +39,21 @@ def test_one_event_is_one_line_whatever_it_holds(capsys: pytest.CaptureFixture[s
     assert "\x1b" not in line
 
 
-def test_the_journal_adds_the_time_itself(capsys: pytest.CaptureFixture[str]) -> None:
-    """And knows the unit."""
+def test_the_journal_adds_the_time_itself_and_is_told_the_priority(capsys: pytest.CaptureFixture[str]) -> None:
+    """Of every line of a traceback, too: 'journalctl -p warning' shows all that is one, and no process name can pass for one."""
     with bare_logging():
         set_up_logging(2, journal=True)
-        logging.getLogger("anfl.x").debug("begun")
-    assert capsys.readouterr().err == "begun\n"
+        logging.getLogger("anfl.x").debug("begun by %s", "a\n<0>b")
+        logging.getLogger("anfl.x").warning("late")
+        try:
+            raise ValueError("of ours")
+        except ValueError:
+            logging.getLogger("anfl.x").exception("failed")
+    begun, late, *failed = capsys.readouterr().err.splitlines()
+    assert (begun[:13], late) == ("<7>begun by a", "<4>late")
+    assert failed[0] == "<3>failed"
+    assert len(failed) > 3
+    assert all(line.startswith("<3>") for line in failed)
 
 
 class Broken:
