@@ -10,7 +10,7 @@ from pathlib import Path
 
 from agent.drill.case import Case
 from agent.errors import AgentError
-from agent.host import session
+from agent.host import procs, session
 from agent.host.lane import aside
 from agent.host.session import Session
 
@@ -54,6 +54,15 @@ class Patient:
         tail = self.running.error_tail.splitlines()
         said = f": {tail[-1]}" if tail else ""
         return (f"killed by signal {-rc}" if rc < 0 else f"exit {rc}") + said
+
+    def lost(self) -> str:
+        """That the process looked at is gone, where another one was started and may not tell; "" while it lives. Reads /proc."""
+        if self.target is None or self.target == self.running.pid:
+            return ""
+        try:
+            return "" if procs.state(self.target) not in "ZX" else f"process {self.target} ended"
+        except AgentError:
+            return f"process {self.target} is gone"
 
     def take(self, line: str) -> None:
         """One line of its output."""

@@ -202,8 +202,8 @@ async def _examine(
     if patient.target is None:  # the whole host was asked about, and others work on it
         ambient |= await aside(lambda: foreign_targets(diagnosis, patient.running.owns))
     judged = score(case, diagnosis, ambient, patient.guilty)
-    if patient.fate:  # a probe that kills its target is worse than a wrong answer
-        judged = Score(False, judged.rank, judged.culprit, judged.named, f"the workload died meanwhile ({patient.fate})")
+    if fate := patient.fate or await aside(patient.lost):  # a probe that kills its target is worse than a wrong answer
+        judged = Score(False, judged.rank, judged.culprit, judged.named, f"the workload died meanwhile ({fate})")
     after = told.at - began if isinstance(told, Told) else None
     if judged.passed and told is not None and (why := _untold(told)):
         judged = Score(False, judged.rank, judged.culprit, judged.named, why)

@@ -58,9 +58,23 @@ def _all_tasks() -> list[Any]:
 
 
 def _coroutine(task: Any) -> tuple[str, str, int] | None:
-    coroutine = task.get_coro()
+    builtin = getattr(sys.modules.get("_asyncio"), "Task", None)
+    coroutine = task.get_coro() if builtin is None or not issubclass(type(task), builtin) else _held(task)
     code = getattr(coroutine, "cr_code", None) or getattr(coroutine, "gi_code", None)
     return _place(code, getattr(coroutine, "__qualname__", "?"))
+
+
+def _held(task: Any) -> Any:
+    """The coroutine that a task of C holds, or None if it has let go of it.
+
+    ``get_coro`` crashes then on CPython before 3.12.5 (its issue 122332): a task begun eagerly, as those of aiohttp are, may end
+    between any two of our steps. What the garbage collector sees of it is looked at in one step.
+    """
+    for each in __import__("gc").get_referents(task):
+        names = type(each).__dict__
+        if "cr_code" in names or "gi_code" in names:
+            return each
+    return None
 
 
 def tasks() -> dict[str, Any]:

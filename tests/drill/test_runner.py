@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import signal
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -102,6 +103,25 @@ async def test_a_workload_that_dies_at_once_is_broken(case: Case, diagnosis: Mak
     report, _ = await held([case], diagnosis())
     assert report.results[0].status == "broken"
     assert "no disk" in report.results[0].why
+
+
+@pytest.mark.real
+async def test_a_target_that_dies_while_it_is_looked_at_fails_the_drill_though_its_parent_says_nothing(
+    case: Case, diagnosis: Make
+) -> None:
+    """The right answer does not make up for it."""
+    start = "child = subprocess.Popen(['sleep', '60'])"
+    text = f"import subprocess, time\n{start}\nprint('TARGET', child.pid)\nprint('READY')\ntime.sleep(60)\n"
+    (case.folder / "workload.py").write_text(text)
+
+    async def kills(args: list[str], env: Mapping[str, str]) -> dict[str, Any]:
+        if "--pid" in args:
+            os.kill(int(args[args.index("--pid") + 1]), signal.SIGKILL)
+        return diagnosis(("memory.python-leak", "warning", SITE))
+
+    report = await run_drills([replace(case, target="printed")], diagnose=kills, progress=lambda _: None)
+    assert report.results[0].status == "failed"
+    assert "the workload died meanwhile" in report.results[0].why
 
 
 @pytest.mark.real

@@ -114,6 +114,30 @@ def test_the_census_counts_tasks_threads_and_caches_by_what_they_run() -> None:
     assert whole["threads"]["count"] >= 1
 
 
+def test_a_task_that_has_let_go_of_its_coroutine_is_passed_over() -> None:
+    """As one that was begun eagerly and has just ended, whose get_coro() crashes the program on many Pythons."""
+    text = (
+        "import asyncio; from agent.host import attach_census; print(attach_census._coroutine(asyncio.Task.__new__(asyncio.Task)))"
+    )
+    done = subprocess.run([sys.executable, "-c", text], capture_output=True, text=True)
+    assert (done.returncode, done.stdout) == (0, "None\n")
+
+
+def test_tasks_written_in_python_are_counted_too() -> None:
+    """Those of a program without the accelerator, or with tasks of its own."""
+
+    async def waits() -> None:
+        await asyncio.sleep(60)
+
+    async def body() -> object:
+        task = asyncio.tasks._PyTask(waits())  # type: ignore[attr-defined]
+        place = attach_census._coroutine(task)
+        task.cancel()
+        return place
+
+    assert "waits" in str(asyncio.run(body()))
+
+
 def test_tasks_are_counted_whole_while_other_threads_start_and_end_some(monkeypatch: pytest.MonkeyPatch) -> None:
     """A busy program with a task leak is the one that is looked at: there, each walk over the tasks breaks off."""
 
