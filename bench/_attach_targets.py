@@ -8,6 +8,12 @@ TARGETS = {
     "hog": "def spin():\n    while not calm:\n        sum(i * i for i in range(2000))\n"
     "import threading\nfor _ in range(2):\n    threading.Thread(target=spin, daemon=True).start()\n"
     "def work():\n    time.sleep(0.005)\n",
+    "tasks": "import asyncio\nloop = asyncio.new_event_loop()\n"
+    "waiting = [loop.create_task(asyncio.sleep(3600)) for _ in range(2000)]\n"
+    "eager = {'eager_start': True} if sys.version_info >= (3, 12) else {}\n"
+    "async def short():\n    sum(range(3000))\n"
+    "async def burst():\n    made = [asyncio.Task(short(), loop=loop, **eager) for _ in range(99)]\n    await asyncio.sleep(0.01)\n"
+    "def work():\n    loop.run_until_complete(burst())\n",
 }
 """What a target does; SIGUSR1 makes it calm (it only wakes), so that fifty can be watched on two cores."""
 FRAME = """import os, signal, sys, time

@@ -1,7 +1,7 @@
 """The attach bars: starts, refusals, cancels and after-effects, on targets that have no memray of their own.
 
-``python bench/attach.py --tries 50`` is the full batch: every CPython minor found, busy, waking and lock-hogging targets mixed; all
-targets are watched together for a minute after the last attach. Prints Markdown, and one line of JSON at the end.
+``python bench/attach.py --tries 50`` is the full batch: every CPython minor found; busy programs, wakers, lock hogs and loops of
+many tasks mixed; all targets are watched together for a minute after the last attach. Prints Markdown, and a line of JSON.
 """
 
 from __future__ import annotations
@@ -93,7 +93,7 @@ class Bench:
         times: dict[str, list[float]] = {kind: [] for kind in TARGETS}
         pauses, failures, targets = [], [], []
         for number in range(tries):
-            kind = ("busy", "waker", "busy", "waker", "hog")[number % 5]
+            kind = ("busy", "waker", "tasks", "waker", "hog")[number % 5]
             target = self.target(python, kind)
             await asyncio.sleep(0.4)
             try:
@@ -268,7 +268,7 @@ async def starts(bench: Bench, found: dict[str, str], tries: int) -> list[dict[s
     )
     for row in rows:
         times, targets = row["times"], row.pop("targets")
-        plain = times["busy"] + times["waker"]
+        plain = times["busy"] + times["waker"] + times["tasks"]
         good = bench.alive(targets)
         row["alive"] = [sum(good), len(good)]
         done = len(plain) + len(times["hog"])
