@@ -169,7 +169,7 @@ class Bench:
         await asyncio.sleep(8)
         return self.alive(targets)
 
-    async def twin(self, python: str, rounds: int = 8) -> list[float]:
+    async def twin(self, python: str, rounds: int = 20) -> list[float]:
         """Work per CPU second of a probed process over that of its untouched twin, in interleaved windows."""
         pair = [self.target(python, "busy") for _ in range(2)]
         await asyncio.sleep(0.5)
