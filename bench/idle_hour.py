@@ -25,6 +25,8 @@ GUEST_PYTHON = "3.11"
 """Of Debian 12."""
 OPT = "opt/anfl-agent"
 COMMAND = '#!/bin/sh\nPYTHONPATH=/opt/anfl-agent/lib exec /usr/bin/python3 -m agent "$@"\n'
+CONFIG = "budget: {cpu: 50%}\n"
+"""The emulated machine is some twenty times slower, which says nothing of the agent."""
 PATIENCE_S = 1800.0
 """Beyond the minutes asked for: two to four of them start and end the machine, more on a busy host."""
 
@@ -44,6 +46,8 @@ def furnish(top: Path, minutes: float) -> None:
     command = top / OPT / "bin/anfl-agent"
     command.write_text(COMMAND)
     command.chmod(0o755)
+    (top / "etc/anfl-agent").mkdir()
+    (top / "etc/anfl-agent/config.yaml").write_text(CONFIG)
     shutil.copy(REPO / "systemd/anfl-agent.service", top / "etc/systemd/system")
     shutil.copy(REPO / "systemd/anfl-agent.sysusers.conf", top / "usr/lib/sysusers.d/anfl-agent.conf")
     _guest.wants(top, "anfl-agent.service")
