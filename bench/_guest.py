@@ -54,8 +54,10 @@ def missing() -> list[str]:
     return (found if os.geteuid() == 0 else [*found, "root"]) + ([] if os.uname().machine == "x86_64" else ["an x86_64 machine"])
 
 
-def fetch(work: Path) -> str:
+def cannot(work: Path) -> str:
     """Have the kernel and the system in ``work``; why that cannot be, or nothing."""
+    if lacks := missing():
+        return f"it needs {', '.join(lacks)}"
     work.mkdir(parents=True, exist_ok=True)
     try:
         kernel(work), system(work)

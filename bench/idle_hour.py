@@ -61,10 +61,7 @@ def main() -> int:
     words.add_argument("--work", type=Path, default=_guest.WORK, help="kept for the next time")
     words.add_argument("--json", action="store_true", help="one document")
     said = words.parse_args()
-    if lacks := _guest.missing():
-        print(f"cannot be done here: it needs {', '.join(lacks)}", file=sys.stderr)
-        return 3
-    if why := _guest.fetch(said.work):
+    if why := _guest.cannot(said.work):
         print(f"cannot be done here: {why}", file=sys.stderr)
         return 3
     disk = _guest.image(said.work, lambda top: furnish(top, said.minutes), "2G")
